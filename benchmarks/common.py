@@ -136,7 +136,9 @@ def save(file: Path | None, benchmark: str, result: Any) -> None:
         "result": result,
         "environment": to_builtins(gather()),
     }
-    file.write_text(_lines(_rounded(document)) + "\n")
+    part = file.with_name(f".{file.name}.part")  # one that is interrupted leaves a whole one
+    part.write_text(_lines(_rounded(document)) + "\n")
+    part.replace(file)
 
 
 WIDTH = 280

@@ -7,6 +7,9 @@ A run is right if its outcome, its cause, its step, its findings and the ranks t
 those that the control declares, and if a healthy one has no error finding of another kind. With
 --mac the harness runs on the simulated Mac.
 
+With more --jobs than --repeat, all runs of a control are made at once by a supervisor of its own,
+and several controls side by side. The summary is written anew after each control.
+
 Measure: every control right, ten times.
 """
 
@@ -18,7 +21,8 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +30,39 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import simulated_mac
 from benchmarks.common import commit, machine, save, table
+from harness.model import Outcome
+from harness.scenario import load
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def selftest(arguments: argparse.Namespace) -> dict[str, Any]:
+def measure(arguments: argparse.Namespace) -> Iterator[list[dict[str, Any]]]:
+    """The summaries of the controls, as far as they are known, each time that there are more."""
+    repeat, jobs = arguments.repeat, arguments.jobs
+    if jobs <= repeat:
+        yield summaries(selftest(arguments, arguments.control, jobs))
+        return
+    infos = load.find(arguments.control) if arguments.control else load.controls()
+    # A hang takes longer than a crash: what takes long begins first.
+    hung = [one for one in infos if one.verdict and Outcome.HUNG in one.verdict.outcome]
+    others = [one for one in infos if one not in hung]
+    found: list[dict[str, Any]] = []
+    with ThreadPoolExecutor(jobs // repeat) as pool:
+        asked = [
+            pool.submit(selftest, arguments, [str(info.path)], repeat) for info in (*hung, *others)
+        ]
+        for future in as_completed(asked):
+            found += summaries(future.result())
+            yield sorted(found, key=lambda one: str(one["control"]))
+
+
+def selftest(arguments: argparse.Namespace, names: Sequence[str], jobs: int) -> dict[str, Any]:
     """The document of `harness selftest --json`."""
     with tempfile.TemporaryDirectory() as out:
         command = [
             *simulated_mac.harness(arguments, Path(out, "mac")),
-            *("selftest", *arguments.control, "--json", "--out", out),
-            *("--repeat", str(arguments.repeat), "--jobs", str(arguments.jobs)),
+            *("selftest", *names, "--json", "--out", out),
+            *("--repeat", str(arguments.repeat), "--jobs", str(jobs)),
         ]
         done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE)
     if not done.stdout:
@@ -92,7 +118,15 @@ def main() -> None:
     parser.add_argument("--out", type=Path)
     simulated_mac.add_options(parser)
     arguments = parser.parse_args()
-    controls = summaries(selftest(arguments))
+    conditions = {
+        "repeat": arguments.repeat,
+        "at_once": arguments.jobs,
+        "mac": arguments.mac,
+        "refused": simulated_mac.refused(arguments),
+    }
+    controls: list[dict[str, Any]] = []
+    for controls in measure(arguments):
+        save(arguments.out, "selftest", {**conditions, "controls": controls})
     rows = [
         [str(control[key]) for key in ("control", "expected", "runs", "right")]
         for control in controls
@@ -102,14 +136,6 @@ def main() -> None:
         for text in control["wrong"]:
             print(f"{control['control']}: {text}")
     print(f"on {machine()}, {commit()}")
-    conditions = {
-        "repeat": arguments.repeat,
-        "at_once": arguments.jobs,
-        "mac": arguments.mac,
-        "refused": simulated_mac.refused(arguments),
-    }
-    result = {**conditions, "controls": controls}
-    save(arguments.out, "selftest", result)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@ Every run is healthy: scenarios of the ladder, a victim that does something in o
 is easily taken for a stall, for 6 to 12 s where others take 5 ms, and commands under `harness
 watch` behind wrappers and at a prompt. With `--long` it takes up to 90 s. Each runs undisturbed,
 beside four spinning processes for each core, and with SIGSTOP and, 10 s later, SIGCONT to the
-worker or to the supervisor, wherever it happens to be.
+worker or to the supervisor, wherever it happens to be. Those that take several cores run in every
+other round.
 
 Measure: of the runs that work, sleep or wait for a person, none is ended, with any patience. Those
 that wait for something outside, look for it again and again, or stay in one loop cannot be told
@@ -90,12 +91,18 @@ WATCHED = {
     "watch_prompt": ("asks", ()),
 }
 """Commands under `harness watch`: what each does, and behind which wrapper."""
-DISTURBANCES = ("none", "spinners", "worker stopped", "supervisor stopped")
+DISTURBANCES = ("none", "worker stopped", "supervisor stopped", "spinners")
+"""Spinners last: they take the cores, and the others are to come whole where time is short."""
 QUICK = ("baseline_update", "computing_pool", "watch_prompt", "remote_call")
 LONG = (
     "slow_step", "tokenizing", "long_sleep", "sleeping_child", "computing_children",
     "child_behind_wrappers", "native_sleeper", "slow_disk", "watch_bash", "watch_prompt",
 )  # fmt: skip
+MANY_CORES = (
+    "compiled_step", "lora_step", "computing_children", "computing_pool", "native_threads",
+    "cold_compiles",
+)  # fmt: skip
+"""Kinds that take several cores: they run in every other round, and begin first, for they last."""
 SPINNERS_A_CORE = 4
 STOPPED_S = 10.0
 EVENT_S, LONG_S = 12.0, 90.0
@@ -281,7 +288,13 @@ def measure(
 
     for disturbance in disturbances:
         crowd = SPINNERS_A_CORE * (os.cpu_count() or 1) if disturbance == "spinners" else 0
-        wanted = [(kind, disturbance, seed) for seed in range(rounds) for kind in kinds]
+        wanted = [
+            (kind, disturbance, seed)
+            for seed in range(rounds)
+            for kind in kinds
+            if seed % 2 == 0 or kind not in MANY_CORES
+        ]
+        wanted.sort(key=lambda one: one[0] not in MANY_CORES)
         with spinners(crowd), ThreadPoolExecutor(jobs) as pool:
             for future in as_completed(pool.submit(one, *each) for each in wanted):
                 done = future.result()

@@ -18,8 +18,8 @@ X86_64 = {
     230: "clock_nanosleep", 232: "epoll_wait", 242: "mq_timedsend", 243: "mq_timedreceive",
     247: "waitid", 257: "openat", 270: "pselect6", 271: "ppoll", 275: "splice", 276: "tee",
     278: "vmsplice", 281: "epoll_pwait", 288: "accept4", 296: "pwritev", 299: "recvmmsg",
-    307: "sendmmsg", 328: "pwritev2", 426: "io_uring_enter", 437: "openat2", 441: "epoll_pwait2",
-    449: "futex_waitv", 455: "futex_wait",
+    307: "sendmmsg", 328: "pwritev2", 333: "io_pgetevents", 426: "io_uring_enter", 437: "openat2",
+    441: "epoll_pwait2", 449: "futex_waitv", 455: "futex_wait",
 }  # fmt: skip
 AARCH64 = {
     4: "io_getevents", 22: "epoll_pwait", 25: "fcntl", 29: "ioctl", 32: "flock", 56: "openat",
@@ -30,8 +30,8 @@ AARCH64 = {
     182: "mq_timedsend", 183: "mq_timedreceive", 188: "msgrcv", 189: "msgsnd", 192: "semtimedop",
     193: "semop", 202: "accept", 203: "connect", 206: "sendto", 207: "recvfrom", 211: "sendmsg",
     212: "recvmsg", 242: "accept4", 243: "recvmmsg", 260: "wait4", 269: "sendmmsg",
-    287: "pwritev2", 426: "io_uring_enter", 437: "openat2", 441: "epoll_pwait2",
-    449: "futex_waitv", 455: "futex_wait",
+    287: "pwritev2", 292: "io_pgetevents", 426: "io_uring_enter", 437: "openat2",
+    441: "epoll_pwait2", 449: "futex_waitv", 455: "futex_wait",
 }  # fmt: skip
 TABLES = {"x86_64": X86_64, "aarch64": AARCH64}
 

@@ -89,6 +89,8 @@ class Link(msgspec.Struct, frozen=True, kw_only=True):
     """The processes at its other end, as far as they can be seen."""
     only_own: bool = False
     """True if only the process itself holds the other end, so that nothing will come of it."""
+    also_own: bool = False
+    """True if the process itself holds the other end beside its `peers`."""
     kind: LinkKind = "other"
     remote: str | None = None
     """Address and port of a TCP peer on another machine, such as `10.0.0.5:443`."""

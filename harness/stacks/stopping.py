@@ -14,10 +14,15 @@ from harness.model import Process, Thread
 
 _INTERRUPTED = frozenset(
     ("epoll_wait", "epoll_pwait", "epoll_pwait2", "semop", "semtimedop", "rt_sigtimedwait",
-     "io_uring_enter", "io_getevents", "accept", "accept4", "recvfrom", "recvmsg", "recvmmsg",
+     "io_uring_enter", "io_getevents", "io_pgetevents", "accept", "accept4", "recvfrom",
+     "recvmsg", "recvmmsg",
      "sendto", "sendmsg", "sendmmsg")
 )  # fmt: skip
 """They end with EINTR when stopped: the sockets' ones where they have a timeout of their own."""
+_BY_OTHERS = frozenset(
+    ("semop", "semtimedop", "io_uring_enter", "io_getevents", "io_pgetevents")
+)  # fmt: skip
+"""Those that no such runtime makes itself: an extension made them, which may not repeat them."""
 _REPEATING = ("python", "node")
 """Begins of the names of runtimes that repeat such a call: PEP 475, libuv."""
 _HELD = frozenset(("request_wait_answer", "get_signal", "__refrigerator"))
@@ -53,7 +58,7 @@ def _of(thread: Thread, again: bool, arch: str, timed: bool) -> str:
     if cut:
         return f"it would cut short the {cut} that {who} is in"
     name = syscalls.name(thread.syscall, arch)
-    if (name in _INTERRUPTED or timed) and not again:
+    if ((name in _INTERRUPTED or timed) and not again) or name in _BY_OTHERS:
         return f"it could end the {name} that {who} is in with an error"
     if timed:
         # The runtime does not know of the timeout, and waits for all of it once more.

@@ -104,6 +104,7 @@ class Prover:
         against = tuple(deadlock.still(worlds, nodes))
         if any(reason.code != deadlock.TOO_SOON for reason in against):
             self._log.refused(against)
+            del self._looks[:-1]  # nothing is proven by those from before it moved
             return None, True
         seen = self._gatherer.complete([tuple(self._looks)], with_gpu=False)
         worlds = self._worlds(seen.windows[-1])
@@ -113,7 +114,7 @@ class Prover:
         self._log.refused(reasons)
         if (pids := deadlock.unasked(reasons)) and self._gatherer.ask(pids):
             # Their threads have moved: it is proven anew, by looks from now on.
-            self._looks.clear()
+            self._looks = [self._gatherer.look()]
             return None, True
         return None, {reason.code for reason in reasons} == {deadlock.TOO_SOON}
 

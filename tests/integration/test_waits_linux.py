@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import sys
@@ -235,6 +236,30 @@ def test_a_lock_of_its_own_is_its_own(tmp_path):
     with python(code, str(tmp_path / "locked")) as (process, _):
         (link,) = links_of(process.pid, "flock")
         assert (link.peers, link.only_own) == ((), True)
+
+
+def test_a_process_may_hold_the_other_end_beside_its_peers():
+    """Of a pipe and of a pair of sockets: then its own threads may write as well."""
+    pipe, pair, event = os.pipe(), socket.socketpair(), os.eventfd(0)
+    passed = (pipe[1], pair[1].fileno(), event)
+    peer = subprocess.Popen([shutil.which("sleep"), "600"], pass_fds=passed)
+    waited = {"pipe": pipe[0], "local_socket": pair[0].fileno(), "eventfd": event}
+    try:
+        for own in (True, False):
+            ends = file_peers.Ends()
+            found = {kind: ends.link(os.getpid(), file, True) for kind, file in waited.items()}
+            assert {
+                kind: (link.kind, link.peers, link.also_own) for kind, link in found.items()
+            } == {kind: (kind, (peer.pid,), own or kind == "eventfd") for kind in waited}
+            if own:
+                os.close(pipe[1])
+                pair[1].close()
+    finally:
+        peer.kill()
+        peer.wait()
+        os.close(pipe[0])
+        os.close(event)
+        pair[0].close()
 
 
 @pytest.mark.parametrize("how", ["poll", "select", "epoll", "nested"])

@@ -181,14 +181,26 @@ def test_who_must_be_asked_for_its_timers_is_asked_before_the_last_look():
     class Asked(Gatherer):
         def ask(self, pids):
             asked.append((self.looked, frozenset(pids)))
+            self.found, self._looks = seen(*family), iter(())
             return True
 
     around = replace(ALONE, alarm=None)
     prover = Prover(Asked(seen(*family, around=around)))
-    for _ in range(LOOKS):
-        assert prover.look(still=True) is None
+    found = [prover.look(still=True) for _ in range(LOOKS + 1)]
     assert asked == [(LOOKS - 1, frozenset({2}))]
+    # The look from just after the question is the first of those that prove it.
+    assert [one is not None for one in found] == [*[False] * LOOKS, True]
     assert not prover._gatherer.asked_gpu, "that may take as long as all its looks together"
+
+
+def test_what_moved_between_two_looks_is_forgotten_at_once():
+    """A thread that only went to another wait: the watchdog sees nothing of it."""
+    moved = process(1, thread(1, switches=41), thread(2))
+    one = Gatherer(seen(process(1, thread(1), thread(2))))
+    later = seen(moved).windows[0]
+    one._looks = iter((one.found.windows[0][0], *later, *later))
+    prover = Prover(one)
+    assert [prover.look(True) is not None for _ in range(4)] == [False, False, False, True]
 
 
 def test_each_inspection_makes_the_next_one_rarer(inspector):

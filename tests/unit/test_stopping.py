@@ -66,9 +66,14 @@ def test_a_read_from_a_socket_with_a_timeout_of_its_own_ends_with_an_error():
     assert "begin anew" in why_not(reads, "python3.12", "x86_64", {7})
 
 
+@pytest.mark.parametrize("call", ["semop", "semtimedop", "io_uring_enter", "io_pgetevents"])
+def test_a_call_that_only_an_extension_makes_is_not_repeated_by_its_runtime(call):
+    assert "with an error" in why("python3.12", **calls(number(call), 5))
+
+
 @pytest.mark.parametrize("program", ["python3.12", "python", "node"])
 def test_a_runtime_that_repeats_a_call_may_be_stopped_in_it_but_not_in_a_transfer(program):
-    for call in ("epoll_wait", "semop", "accept", "recvfrom"):
+    for call in ("epoll_wait", "rt_sigtimedwait", "accept", "recvfrom"):
         assert why(program, **calls(number(call), 5)) == ""
     assert why(program, **calls(number("sendmsg"), 5))
     assert why(program, **DISK)

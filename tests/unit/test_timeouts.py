@@ -78,6 +78,7 @@ def test_which_timeouts_count_from_the_begin_of_the_wait(arch):
     assert all(told(one) for one in ("nanosleep", "ppoll", "pselect6", "epoll_pwait"))
     assert told("rt_sigtimedwait")
     assert told("semtimedop")
+    assert told("io_uring_enter")
     assert not any(told(one) for one in ("read", "mq_timedreceive", "futex_waitv"))
 
 
@@ -105,7 +106,18 @@ def test_a_wait_for_a_signal_or_a_semaphore_may_have_a_timeout(at):
     assert told("rt_sigtimedwait", 0, 0, at(25.5), 8) == pytest.approx(25.5)
     assert told("semtimedop", 7, 0, 1, at(25.5)) == pytest.approx(25.5)
     assert told("io_getevents", 1, 1, 1, 0, at(25.5)) == pytest.approx(25.5)
+    assert told("io_pgetevents", 1, 1, 1, 0, at(25.5)) == pytest.approx(25.5)
     assert told("rt_sigtimedwait", 0, 0, 0, 8) is None
+
+
+@pytest.mark.parametrize(("flags", "waits"), [(9, True), (1, False), (9 | 32, False), (9 | 64, 0)])
+def test_a_wait_in_an_io_uring_may_have_a_timeout(at, flags, waits):
+    """Its argument holds the address of the timeout (linux/io_uring.h). An absolute one, and one
+    in memory that was registered, are not read."""
+    argument = ctypes.create_string_buffer(struct.pack("<QIIQ", 0, 0, 0, at(25.5)))
+    found = told("io_uring_enter", 3, 0, 1, flags, ctypes.addressof(argument), 24)
+    assert found == (pytest.approx(25.5) if waits else None)
+    assert told("io_uring_enter", 3, 0, 1, flags, 0) is None
 
 
 def test_a_message_queue_and_a_lock_with_inheritance_wait_until_a_time_of_day(at):

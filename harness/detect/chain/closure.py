@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import cached_property
+from typing import NamedTuple
 
 from harness import syscalls
 from harness.detect import deadlock
@@ -34,6 +35,13 @@ _ANONYMOUS = frozenset(("pipe", "local_socket", "eventfd", "pidfd"))
 _GONE_FOR_OTHERS = ("(deleted)", "anonymous")
 _MAY_SHOW = ("futex", "rt_mutex")
 """Begins of the kernel functions in which a thread waits for a futex."""
+
+
+class _Wakers(NamedTuple):
+    """The threads that could wake one: all of some processes, and others."""
+
+    pids: tuple[int, ...] = ()
+    nodes: tuple[Node, ...] = ()
 
 
 class _Tree:
@@ -67,14 +75,16 @@ class _Tree:
             self._own[pid] = tuple(Node(pid, thread.tid) for thread in threads)
         return self._own[pid]
 
-    def below(self, pid: int, only: int | None = None) -> tuple[Node, ...]:
-        """All threads of the children of a process, or of the one that is asked for."""
-        return tuple(
-            node
-            for child in self.world.processes
-            if child.ppid == pid and only in (None, child.pid)
-            for node in self.own(child.pid)
-        )
+    def below(self, pid: int, only: int | None = None) -> tuple[int, ...]:
+        """The children of a process, or the one that is asked for."""
+        return tuple(child for child in self._below.get(pid, ()) if only in (None, child))
+
+    @cached_property
+    def _below(self) -> dict[int, list[int]]:
+        found: dict[int, list[int]] = {}
+        for process in self.world.processes:
+            found.setdefault(process.ppid, []).append(process.pid)
+        return found
 
     def hidden(self) -> Reason:
         """The reason where a child is there and cannot be seen."""
@@ -110,12 +120,11 @@ def closed(
         wakers = _wakers(node, thread, tree)
         if isinstance(wakers, Reason):
             return (wakers,)
-        if wakers is tree.own(node.pid):
-            if node.pid in whole:
-                continue
-            whole.add(node.pid)
-        ends.update({waker.pid for waker in wakers} - {node.pid})
-        for waker in wakers:
+        ends.update({*wakers.pids, *(waker.pid for waker in wakers.nodes)} - {node.pid})
+        # Of thousands of threads each could wake all others of its process.
+        new = [pid for pid in wakers.pids if pid not in whole]
+        whole.update(new)
+        for waker in (*(one for pid in new for one in tree.own(pid)), *wakers.nodes):
             if waker not in members:
                 members[waker] = None
                 todo.append(waker)
@@ -185,7 +194,7 @@ def against_alone(thread: Thread, arch: str) -> Reason | None:
     return None
 
 
-def _wakers(node: Node, thread: Thread, tree: _Tree) -> tuple[Node, ...] | Reason:
+def _wakers(node: Node, thread: Thread, tree: _Tree) -> _Wakers | Reason:
     """All threads that could wake a thread, itself included; the reason where others could."""
     wakers = _by_call(node, thread, tree)
     around = tree.world.surroundings.get(node.pid)
@@ -194,13 +203,12 @@ def _wakers(node: Node, thread: Thread, tree: _Tree) -> tuple[Node, ...] | Reaso
     # The end of a child interrupts the wait, also of one that is yet to be started.
     if tree.world.unseen:
         return tree.hidden()
-    return (*wakers, *tree.below(node.pid), *tree.own(node.pid))
+    return _Wakers((*wakers.pids, *tree.below(node.pid), node.pid), wakers.nodes)
 
 
-def _by_call(node: Node, thread: Thread, tree: _Tree) -> tuple[Node, ...] | Reason:
+def _by_call(node: Node, thread: Thread, tree: _Tree) -> _Wakers | Reason:
     """All threads that could end the system call that a thread is in."""
     arch, world, known = tree.known.arch, tree.world, tree.known
-    own = tree.own(node.pid)
     who = f"thread {thread.tid} ({thread.name})"
     name = "" if thread.syscall is None else syscalls.name(thread.syscall, arch) or ""
     if thread.state == "S" and thread.switches is not None:
@@ -214,7 +222,7 @@ def _by_call(node: Node, thread: Thread, tree: _Tree) -> tuple[Node, ...] | Reas
             if wakers is not None:
                 return wakers
         if name in _FILES:
-            return _of_files(who, name, thread, own, known.links.get(node.tid, ()), tree)
+            return _of_files(who, name, node, thread, known.links.get(node.tid, ()), tree)
     against = deadlock.against(tree.processes[node.pid], thread, world, arch)
     if against is not None:
         code, text = against
@@ -225,8 +233,8 @@ def _by_call(node: Node, thread: Thread, tree: _Tree) -> tuple[Node, ...] | Reas
         only = deadlock.awaited(name, thread.args)
         below = tree.below(node.pid, only)
         # Any thread of its process can start another child, and that one's end would do as well.
-        return below if only is not None else (*below, *own)
-    return own
+        return _Wakers(below if only is not None else (*below, node.pid))
+    return _Wakers((node.pid,))
 
 
 def _in_futex(thread: Thread) -> bool:
@@ -236,7 +244,7 @@ def _in_futex(thread: Thread) -> bool:
 
 def _of_futex(
     node: Node, name: str, thread: Thread, futex: Futex | None, tree: _Tree
-) -> tuple[Node, ...] | Reason | None:
+) -> _Wakers | Reason | None:
     """The threads that could wake a wait in a futex whose kind is known; None where it is as any
     other."""
     who = f"thread {thread.tid} ({thread.name})"
@@ -250,14 +258,14 @@ def _of_futex(
             return Reason("owner", f"{who} waits for thread {futex.owner}, which is not seen")
         if owner == node and futex.kind == "mutex":
             # It may be used as a signal, which another thread gives by unlocking it.
-            return tree.own(node.pid)
-        return (owner,)
+            return _Wakers((node.pid,))
+        return _Wakers(nodes=(owner,))
     if futex.kind in ("shared", "private") and set(futex.sharers) <= {node.pid}:
         if deadlock.says_private(name, thread.args) or not deadlock.only_waits(name, thread.args):
             return None
         # Without PRIVATE, in memory that nobody else maps: futures, latches and atomics of C++.
         if futex.complete and futex.where in ("anonymous", "heap", "stack"):
-            return tree.own(node.pid)
+            return _Wakers((node.pid,))
         return Reason("shared_futex", f"{who} waits for a futex that other processes may share")
     if futex.kind == "shared":
         if not futex.complete or not any(word in futex.where for word in _GONE_FOR_OTHERS):
@@ -265,20 +273,18 @@ def _of_futex(
         strangers = [pid for pid in futex.sharers if pid not in tree.processes]
         if strangers:
             return Reason("shared_futex", f"process {strangers[0]} shares what {who} waits for")
-        return tuple(
-            node for pid in tree.processes if pid in futex.sharers for node in tree.own(pid)
-        )
+        return _Wakers(tuple(pid for pid in tree.processes if pid in futex.sharers))
     return None
 
 
 def _of_files(
     who: str,
     name: str,
+    node: Node,
     thread: Thread,
-    own: tuple[Node, ...],
     links: tuple[Link, ...],
     tree: _Tree,
-) -> tuple[Node, ...] | Reason:
+) -> _Wakers | Reason:
     """The threads that could wake a wait for files: all that hold the other ends, where these are
     closed."""
     code = "poll" if name in _TIMEOUT_ARGUMENT or name in _TIMEOUT_ADDRESS else "io"
@@ -287,7 +293,7 @@ def _of_files(
         return Reason("timed_wait", f"{who} waits in {name} with a timeout")
     if not links:
         return Reason(code, text)
-    wakers: dict[Node, None] = dict.fromkeys(own)
+    pids = {node.pid: None}
     there = tree.processes
     for link in links:
         if link.timed:
@@ -301,8 +307,8 @@ def _of_files(
                 return Reason(code, f"{text}, for {link.told}, which has ended")
             if pid not in there:
                 return Reason(code, f"{text}, for {link.told} that process {pid} has open")
-            wakers |= dict.fromkeys(tree.own(pid))
-    return tuple(wakers)
+            pids[pid] = None
+    return _Wakers(tuple(pids))
 
 
 def _has_timeout(name: str, thread: Thread) -> bool:

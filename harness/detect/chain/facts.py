@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,6 +11,7 @@ import msgspec
 
 from harness import syscalls
 from harness.detect.activity import Motion, Pace, has_ended, motion
+from harness.detect.chain.groups import Others
 from harness.detect.chain.links import Node, Wait
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
@@ -116,21 +118,23 @@ class Facts:
             for pid, process in self.processes.items()
         }
 
-    def others(self, node: Node) -> tuple[Node, ...]:
+    def others(self, node: Node) -> Others:
         """The other threads of its process."""
-        every = self.threads(node.pid)
-        return _without(every, every.index(node) if node in every else None)
+        return Others(node, (self.threads(node.pid),))
 
-    def others_at_work(self, node: Node) -> tuple[Node, ...]:
-        """The other threads of its process, without those of pools that have nothing to do."""
-        if node.pid not in self._at_work:
-            busy = tuple(one for one in self.threads(node.pid) if not self.idle(one))
-            self._at_work[node.pid] = busy, {one: place for place, one in enumerate(busy)}
-        busy, places = self._at_work[node.pid]
-        return _without(busy, places.get(node))
+    def at_work(self, pid: int) -> tuple[Node, ...]:
+        """The threads of a process, without those of pools that have nothing to do."""
+        every = self.threads(pid)
+        return self.group("at work", pid, lambda: tuple(n for n in every if not self.idle(n)))
+
+    def group(self, name: str, pid: int, make: Callable[[], tuple[Node, ...]]) -> tuple[Node, ...]:
+        """The threads that `make` finds for any thread of a process: the same object each time."""
+        if (name, pid) not in self._groups:
+            self._groups[name, pid] = make()
+        return self._groups[name, pid]
 
     @cached_property
-    def _at_work(self) -> dict[int, tuple[tuple[Node, ...], dict[Node, int]]]:
+    def _groups(self) -> dict[tuple[str, int], tuple[Node, ...]]:
         return {}
 
     def children(self, pid: int) -> tuple[int, ...]:
@@ -321,7 +325,7 @@ class Facts:
         if process is None or main is None:
             return ()
         if main.state in "ZX":
-            others = self.others(self.main(pid))
+            others = tuple(self.others(self.main(pid)))
             return tuple(node for node in others if not self.idle(node)) or others
         used = sum(thread.cpu_s for thread in process.threads)
         chosen = [
@@ -384,11 +388,6 @@ class Facts:
     @cached_property
     def _joined(self) -> set[int | None]:
         return {one.owner for one in self.observed.futexes.values() if one.kind == "join"}
-
-
-def _without(nodes: tuple[Node, ...], place: int | None) -> tuple[Node, ...]:
-    """`nodes` without that at `place`: by slices, for of thousands each is left out in turn."""
-    return nodes if place is None else nodes[:place] + nodes[place + 1 :]
 
 
 def _by_thread(main: int, capture: tuple[ThreadStack, ...]) -> dict[int, ThreadStack]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from harness.detect.chain.facts import Facts
+from harness.detect.chain.groups import together
 from harness.detect.chain.helpers import children, from_outside, noticed
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
@@ -63,8 +66,7 @@ def of_links(node: Node, thread: Thread, call: str, links: tuple[Link, ...], fac
     if len(waits) == 1 and not below:
         return waits[0]
     telling = [wait for wait in waits if wait.code != "own"] or waits
-    at_ends = tuple(n for wait in telling for n in wait.on)
-    on = tuple(dict.fromkeys((*at_ends, *below)))
+    at_ends = together(node, *(wait.on for wait in telling))
     ends = tuple(dict.fromkeys(end for wait in telling for end in wait.ends))
     if at_ends:
         # Who passes on what is typed, as `script` does, waits for its children, and for nobody.
@@ -73,8 +75,9 @@ def of_links(node: Node, thread: Thread, call: str, links: tuple[Link, ...], fac
     return Wait(
         code="poll",
         detail=f"waits for {what}",
-        on=on,
+        on=together(node, at_ends, below),
         known=all(wait.known for wait in telling),
+        may=together(node, *(wait.may for wait in telling)),
         ends=ends,
     )
 
@@ -187,10 +190,19 @@ def _peers(node: Node, link: Link, facts: Facts) -> Wait:
         if not inside
     )
     named = f"waits for a {verb} {names}" if code == "lock" else f"waits for {verb} {names}"
-    return Wait(code=code, detail=named, on=on, ends=ends)
+    return Wait(code=code, detail=named, on=on, may=_may(node, link, inside, facts), ends=ends)
 
 
-def _nobody(link: Link, own: tuple[Node, ...], code: str) -> Wait:
+def _may(node: Node, link: Link, inside: Sequence[int], facts: Facts) -> Sequence[Node]:
+    """The threads that hold the other end of a file as well as those that are followed: all that
+    are at work of each process. Who ends a process is another thing."""
+    if link.kind == "pidfd":
+        return ()
+    pids = (*inside, *((node.pid,) if link.also_own else ()))
+    return together(node, *(facts.at_work(pid) for pid in pids))
+
+
+def _nobody(link: Link, own: Sequence[Node], code: str) -> Wait:
     """No other process holds the other end."""
     if link.reopenable or not (link.only_own or code in _LOCAL | {"eventfd", "pidfd"}):
         nobody = "" if "nobody" in link.told else ", which nobody has open"

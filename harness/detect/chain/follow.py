@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Container, Iterable, Mapping, Sequence
-from itertools import filterfalse, takewhile
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from itertools import filterfalse, islice, takewhile
 
 import msgspec
 
 from harness.detect.chain.bystanders import GIVEN
 from harness.detect.chain.ended import ended_children
 from harness.detect.chain.facts import Facts
+from harness.detect.chain.groups import Others
 from harness.detect.chain.links import (
     ALIVE,
     BEST_FIRST,
@@ -32,6 +33,7 @@ _BY_GUESS = frozenset(
 """These say little of a thread that need not have anything to do with the wait."""
 
 
+_OF_NO_HELP = LOST | {Ends.IDLE, Ends.UNKNOWN, Ends.UNSEEN}
 _SLOWLY = "given_slowly"
 _BESIDE = frozenset(("poll", _SLOWLY))
 """Waits of a thread that goes on in its own beat: where another one only may wait for it, it says
@@ -64,13 +66,15 @@ def follow(starts: Sequence[Node], facts: Facts, followed: str = "") -> Chain:
     """
     waits: dict[Node, Wait] = {}
     aside: set[int] = set()
-    reached = [one for start in starts for one in _reach(start, facts, waits, aside)]
+    walks = [_Walk(start, facts, waits, aside) for start in starts]
+    reached = [one for walk in walks for one in walk.ends()]
     if not reached:
         nothing = End(kind=Ends.UNKNOWN, detail="nothing could be read of it", sure=False)
         return Chain(links=(), end=nothing, followed=followed)
     best = min(reached, key=lambda one: one.rank(facts))
     own = {start.pid for start in starts}
-    on = dict.fromkeys([n.pid for n in waits if n.pid not in own] + sorted(aside))
+    on_the_way = (*(node for walk in walks for node in walk.way), *best.path)
+    on = dict.fromkeys([n.pid for n in on_the_way if n.pid not in own] + sorted(aside))
     return Chain(
         links=tuple(_link(node, waits[node], facts) for node in best.path),
         end=best.end,
@@ -82,60 +86,136 @@ def follow(starts: Sequence[Node], facts: Facts, followed: str = "") -> Chain:
     )
 
 
-def _reach(
-    start: Node, facts: Facts, waits: dict[Node, Wait], aside: set[int]
-) -> Iterable[_Reached]:
-    """All ends that a start leads to, each by its shortest way."""
-    before: dict[Node, Node | None] = {start: None}
-    certain = {start: True}
-    tied = {start: True}
-    """The same, where the one other thread of a process that has work is joined."""
-    joined: set[Node] = set()
-    """Threads of which one is waited for until it ends: it may do that slowly."""
-    todo = deque([start])
-    found: list[_Reached] = []
-    while todo:
-        node = todo.popleft()
-        wait = waits.get(node)
+class _Walk:
+    """The ways from one start along the waits, each thread by its shortest."""
+
+    def __init__(self, start: Node, facts: Facts, waits: dict[Node, Wait], aside: set[int]) -> None:
+        self._start, self._facts, self._waits, self._aside = start, facts, waits, aside
+        self._before: dict[Node, Node | None] = {start: None}
+        self._certain = {start: True}
+        self._tied = {start: True}
+        """The same, where the one other thread of a process that has work is joined."""
+        self._joined: set[Node] = set()
+        """Threads of which one is waited for until it ends: it may do that slowly."""
+        self._opened: set[int] = set()
+        """The groups of threads, by identity, all of whose threads are reached."""
+        self.way: tuple[Node, ...] = ()
+        """The threads that were reached, without those that only may help from beside."""
+
+    def ends(self) -> list[_Reached]:
+        """All ends that the start leads to, and those of threads beside the way that may help."""
+        beside, others = self._sorted(self._go([self._start]))
+        chosen, self.way = self._chosen(beside, others), tuple(self._before)
+        may = [node for node in self.way if self._waits[node].may]
+        if not may:
+            return chosen
+        # Whoever is on the way for certain is reached by now, and keeps that.
+        helped: list[_Reached] = []
+        while may:
+            reached = len(self._before)
+            helped += self._go([other for node in may for other in self._may(node)])
+            may = [node for node in islice(self._before, reached, None) if self._waits[node].may]
+        beside, others = self._sorted(helped)
+        told = [*others, *(_may_work(one, self._facts) for one in beside)]
+        return [*chosen, *(one for one in told if self._helps(one))]
+
+    def _may(self, node: Node) -> Iterator[Node]:
+        for other in self._new(self._waits[node].may):
+            if other.pid not in self._facts.apart:
+                self._reach(other, node, certain=False, tied=False)
+                yield other
+
+    def _go(self, starts: Iterable[Node]) -> list[_Reached]:
+        """The ends that lie behind `starts`, beyond those that were reached before."""
+        facts, before, certain = self._facts, self._before, self._certain
+        todo = deque(starts)
+        found: list[_Reached] = []
+        while todo:
+            node = todo.popleft()
+            wait = self._wait(node)
+            ends = wait.ends if certain[node] else map(_guessed, wait.ends)
+            found += [_Reached(end, _path(node, before), certain[node]) for end in ends]
+            joins = facts.joins(node)
+            if joins:
+                self._joined.update(wait.on)
+            only = joins and len(wait.on) == 1
+            for other in self._new(wait.on):
+                if other.pid in facts.apart:
+                    name = facts.observed.name(other.pid)
+                    peers = End(kind=Ends.PEERS, detail=f"waits for {name}")
+                    found.append(_Reached(peers, _path(node, before), certain[node] and wait.known))
+                    self._aside.add(other.pid)
+                else:
+                    tied = self._tied[node] and (wait.known or only)
+                    self._reach(other, node, certain=certain[node] and wait.known, tied=tied)
+                    todo.append(other)
+        return found
+
+    def _wait(self, node: Node) -> Wait:
+        wait = self._waits.get(node)
         if wait is None:
-            if node not in facts.waits:
-                facts.waits[node] = wait_of(node, facts)
-            wait = waits[node] = facts.waits[node]
-        ends = wait.ends if certain[node] else map(_guessed, wait.ends)
-        found += [_Reached(end, _path(node, before), certain[node]) for end in ends]
-        joins = facts.joins(node)
-        if joins:
-            joined.update(wait.on)
-        # Of many threads each may wait for all others: what is known already is left out at once.
-        for other in filterfalse(before.__contains__, wait.on):
-            if other.pid in facts.apart:
-                name = facts.observed.name(other.pid)
-                peers = End(kind=Ends.PEERS, detail=f"waits for {name}")
-                found.append(_Reached(peers, _path(node, before), certain[node] and wait.known))
-                aside.add(other.pid)
+            if node not in self._facts.waits:
+                self._facts.waits[node] = wait_of(node, self._facts)
+            wait = self._waits[node] = self._facts.waits[node]
+        return wait
+
+    def _reach(self, node: Node, before: Node, certain: bool, tied: bool) -> None:
+        self._before[node] = before
+        self._certain[node] = certain
+        self._tied[node] = tied
+
+    def _new(self, on: Sequence[Node]) -> Iterator[Node]:
+        """Those of the threads that were not reached yet. Of many threads each may wait for all
+        others, so that what they share is opened once."""
+        for group in on.groups if isinstance(on, Others) else (on,):
+            if isinstance(on, Others):
+                if id(group) in self._opened:
+                    continue
+                self._opened.add(id(group))
+            yield from filterfalse(self._before.__contains__, group)
+
+    def _sorted(self, found: Iterable[_Reached]) -> tuple[list[_Reached], list[_Reached]]:
+        """The ends of threads that only go on beside the wait, and the others."""
+        beside: list[_Reached] = []
+        others: list[_Reached] = []
+        for one in found:
+            node = one.path[-1]
+            beat = self._tied[node] and self._waits[node].code == "poll"
+            followed = self._certain[node] or beat
+            if not followed and _is_beside(node, self._waits, self._joined, self._facts):
+                beside.append(one)
             else:
-                before[other] = node
-                certain[other] = certain[node] and wait.known
-                tied[other] = tied[node] and (wait.known or (joins and len(wait.on) == 1))
-                todo.append(other)
-    beside: list[_Reached] = []
-    others: list[_Reached] = []
-    for one in found:
-        node = one.path[-1]
-        followed = certain[node] or (tied[node] and waits[node].code == "poll")
-        if not followed and _is_beside(node, waits, joined, facts):
-            beside.append(one)
-        else:
-            others.append(_in_a_beat(one, waits, facts))
-    if any(one.end.kind is not Ends.IDLE for one in others):
-        told = (_may_work(one, facts) for one in beside)
-        return [*others, *(one for one in told if one.end.kind is not Ends.WORKS)]
-    if beside:
-        return [_nobody(beside, certain, facts)]
-    ring = _ring(start, waits)
-    names = " and ".join(facts.name(node) for node in dict.fromkeys(ring))
-    detail = f"{names} wait for one another" if len(set(ring)) > 1 else "waits for itself"
-    return [*others, _Reached(End(kind=Ends.CYCLE, detail=detail), ring, True)]
+                others.append(_in_a_beat(one, self._waits, self._facts))
+        return beside, others
+
+    def _helps(self, one: _Reached) -> bool:
+        """True if the end of a thread beside the way tells that it may go on and help. Of one that
+        cannot be read, is lost, has nothing to do, or only beats, nothing follows."""
+        kind = one.end.kind
+        if kind is Ends.POLLS:
+            return one.end.believed_s is not None
+        return kind not in _OF_NO_HELP and not (kind is Ends.CLOCK and self._is_new(one.path[-1]))
+
+    def _is_new(self, node: Node) -> bool:
+        """True if a thread was not there yet when the stall was first inspected. A monitor of a
+        shell has a new `sleep` for each of its rounds, and a timer of Python a new thread."""
+        known, policy = self._facts.observed.doings, self._facts.policy
+        first, its = known.get(self._start.tid), known.get(node.tid)
+        if first is None:
+            return False
+        return first.seconds - (its.seconds if its else 0.0) > policy.gap_s
+
+    def _chosen(self, beside: list[_Reached], others: list[_Reached]) -> list[_Reached]:
+        facts = self._facts
+        if any(one.end.kind is not Ends.IDLE for one in others):
+            told = (_may_work(one, facts) for one in beside)
+            return [*others, *(one for one in told if one.end.kind is not Ends.WORKS)]
+        if beside:
+            return [_nobody(beside, self._certain, facts)]
+        ring = _ring(self._start, self._waits)
+        names = " and ".join(facts.name(node) for node in dict.fromkeys(ring))
+        detail = f"{names} wait for one another" if len(set(ring)) > 1 else "waits for itself"
+        return [*others, _Reached(End(kind=Ends.CYCLE, detail=detail), ring, True)]
 
 
 def _guessed(end: End) -> End:

@@ -28,7 +28,8 @@ def waits(node: Node, facts: Facts) -> Wait | None:
     else:
         end = End(kind=Ends.GPU_IDLE, detail=f"waits for a GPU that is idle{told}")
         # Its work may wait for an operation that MLX has on the CPU alone.
-        on = tuple(one for one in facts.others_at_work(node) if facts.in_mlx(one))
+        busy = (one for one in facts.at_work(node.pid) if one != node)
+        on = tuple(one for one in busy if facts.in_mlx(one))
     if end.kind is Ends.GPU_WORKS and (spins := _fence(facts)):
         end = End(kind=end.kind, detail=f"{end.detail}; {spins}")
     return Wait(code="gpu", detail=end.detail, on=on, known=not on, ends=(end,))

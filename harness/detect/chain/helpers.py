@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from harness.detect.chain.facts import Facts
+from harness.detect.chain.groups import together
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.detect.chain.paced import left_s
 from harness.stacks.wait_rules import Category
@@ -22,6 +25,8 @@ _OF_EXECUTORS = frozenset(
     )
 )
 """Functions of the threads that end a future: a worker at work, or who waits for the processes."""
+_TO_END = frozenset(("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"))
+"""Signals by which a process is asked to end."""
 _PRIVATE = late.compile(r"^_*(PyThread_acquire_lock|take_gil|Py(Mutex|ParkingLot|Semaphore)_)")
 """Functions of Python's own locks, of which each release has some."""
 
@@ -35,14 +40,26 @@ def runs_a_pool(node: Node, facts: Facts) -> bool:
     )
 
 
-def helpers(node: Node, facts: Facts) -> tuple[Node, ...]:
-    """The threads of its process and its children, which may do what a thread waits for."""
-    return facts.others(node) + children(node, facts)
+def workers(node: Node, elsewhere: Sequence[Node], facts: Facts) -> Sequence[Node]:
+    """Those of its process, and of the threads `elsewhere`, that end the futures of a pool."""
+    every = facts.at_work(node.pid)
+    own = facts.group("pool", node.pid, lambda: tuple(n for n in every if runs_a_pool(n, facts)))
+    return together(node, own, tuple(n for n in elsewhere if runs_a_pool(n, facts)))
+
+
+def helpers(node: Node, facts: Facts, first: Sequence[Node] = ()) -> Sequence[Node]:
+    """The threads `first`, and those of its process and of its children, which may do what a thread
+    waits for."""
+    return together(node, first, facts.others(node), children(node, facts))
 
 
 def children(node: Node, facts: Facts) -> tuple[Node, ...]:
     """The threads of the children of its process that may be at work."""
-    return tuple(n for child in facts.children(node.pid) for n in facts.candidates(child))
+    return facts.group("children", node.pid, lambda: _below(node.pid, facts))
+
+
+def _below(pid: int, facts: Facts) -> tuple[Node, ...]:
+    return tuple(n for child in facts.children(pid) for n in facts.candidates(child))
 
 
 def that_may_share(node: Node, facts: Facts) -> tuple[Node, ...]:
@@ -69,8 +86,10 @@ def sharing(node: Node, facts: Facts) -> tuple[Node, ...]:
 
 
 def interrupted(wait: Wait, node: Node, facts: Facts) -> Wait:
-    """`wait`, which a timer of its process ends, by a handler or with the process, if one is known
-    to ring."""
+    """`wait`, which a handler of a signal may end, and a timer of its process ends, by a handler or
+    with the process, if one is known to ring."""
+    if senders := _senders(node, facts):
+        wait = msgspec.structs.replace(wait, may=together(node, wait.may, senders))
     rings = facts.observed.rings.get(node.pid)
     if rings is None or rings > facts.policy.beat_believed_s:
         return wait
@@ -83,24 +102,45 @@ def interrupted(wait: Wait, node: Node, facts: Facts) -> Wait:
     return msgspec.structs.replace(wait, ends=(*wait.ends, end))
 
 
+def _senders(node: Node, facts: Facts) -> Sequence[Node]:
+    """The threads of other processes by whom a handler of its own may be called: of children that
+    end, and of any process of the tree that may soon send a signal which is no request to end."""
+    around = facts.surroundings(node.pid)
+    told = around is not None and any(name not in _TO_END for name in around.handlers or ())
+    every = in_tree(node, facts) if told else ()
+    soon = facts.group("soon", node.pid, lambda: tuple(n for n in every if _is_soon(n, facts)))
+    return together(node, noticed(node, facts), soon)
+
+
+def _is_soon(node: Node, facts: Facts) -> bool:
+    """True if a thread works, or wakes within a minute: a later clock seldom sends a signal."""
+    thread = facts.thread(node)
+    left = None if thread is None else thread.wakes_in
+    return facts.busy(node) or (left is not None and left <= facts.policy.alarm_s)
+
+
 def from_outside(
     node: Node, detail: str, code: str, facts: Facts, kind: Ends = Ends.OUTSIDE
 ) -> Wait:
     """The wait for an event of which nobody can say who brings it about: it may come from outside,
     from a thread beside it or from another process of the tree."""
     end = End(kind=kind, detail=detail)
-    on = (*facts.others(node), *in_tree(node, facts))
+    on = together(node, facts.others(node), in_tree(node, facts))
     return Wait(code=code, detail=detail, on=on, known=False, ends=(end,))
 
 
 def in_tree(node: Node, facts: Facts) -> tuple[Node, ...]:
     """The threads of other processes of the tree that may be at work, children first: a sibling
     may connect, write or send as well as a child. Of a large tree only the children's."""
-    below = children(node, facts)
+    return facts.group("tree", node.pid, lambda: _in_tree(node.pid, facts))
+
+
+def _in_tree(own: int, facts: Facts) -> tuple[Node, ...]:
+    below = _below(own, facts)
     number = len(facts.processes)
     if number > _MOST or number * len(facts.by_tid) > _WAYS:
         return below
-    every = (n for pid in facts.processes if pid != node.pid for n in facts.candidates(pid))
+    every = (n for pid in facts.processes if pid != own for n in facts.candidates(pid))
     return tuple(dict.fromkeys((*below, *every)))
 
 

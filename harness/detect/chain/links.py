@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
 
@@ -104,10 +104,12 @@ class Wait(msgspec.Struct, frozen=True, kw_only=True):
     """`mutex`, `join`, `child`, `pipe`, `gil`, `futex`, `sleep`, ...; `run` of one that runs."""
     detail: str
     """A sentence's end: `waits for thread loader to end`."""
-    on: tuple[Node, ...] = ()
+    on: Sequence[Node] = ()
     """The threads that work for it, as far as they are known."""
     known: bool = True
     """False where `on` is a guess: threads that may have something to do with it."""
+    may: Sequence[Node] = ()
+    """Threads beside those that may end it as well: a guess."""
     ends: tuple[End, ...] = ()
     """The things it waits for that are no thread of the tree, and its own activity."""
     clock_believed_s: float = 0.0

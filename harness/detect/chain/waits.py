@@ -9,19 +9,25 @@ from __future__ import annotations
 
 from harness.detect import deadlock
 from harness.detect.activity import Pace
-from harness.detect.chain import clocks, files, gpus, handing, helpers, open_files, scarcity
-from harness.detect.chain import turnstiles as owners
+from harness.detect.chain import (
+    clocks,
+    files,
+    gpus,
+    handing,
+    helpers,
+    locks,
+    open_files,
+    scarcity,
+    turnstiles,
+)  # fmt: skip
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
-from harness.model.world import Futex
 from harness.stacks.wait_rules import SIGNALED, Category
 from harness.text import units
 
 _SLEEPS = frozenset(("nanosleep", "clock_nanosleep", "restart_syscall"))
 _CHILDREN = frozenset(("wait4", "waitid"))
-_SAY_NOTHING = frozenset((Category.UNKNOWN, Category.RUNNING, Category.IDLE))
-"""Wait sites that do not say what a thread in a futex waits for."""
 _FUTEXES = frozenset(("futex", "futex_wait", "futex_waitv"))
 _SIGNALS = frozenset(("pause", "rt_sigsuspend", "rt_sigtimedwait"))
 _MESSAGES = frozenset(("msgsnd", "msgrcv", "mq_timedsend", "mq_timedreceive"))
@@ -93,10 +99,10 @@ def _running(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
         detail = site.description if site and category is Category.COLLECTIVE else uses
         kind = Ends.PEERS if category is Category.COLLECTIVE else Ends.IDLE
         return _only(End(kind=kind, detail=f"{detail}, and spins"), "collective")
-    if category is Category.GIL and not _holds_gil(node, facts):
-        wait = _gil(node, facts)
+    if category is Category.GIL and not locks.holds_gil(node, facts):
+        wait = locks.gil(node, facts)
         # Where nobody is seen to hold it, those who run so much have it again and again themselves.
-        if wait.known or _in_turn(node, facts) < facts.policy.poll_cpu_share:
+        if wait.known or locks.in_turn(node, facts) < facts.policy.poll_cpu_share:
             return wait
     if _polls(node, thread, pace, facts):
         return handing.given(node, thread, pace, facts) or _polling(node, thread, pace, facts)
@@ -113,34 +119,6 @@ def _spinning(node: Node, uses: str, facts: Facts) -> Wait:
     spins = End(kind=Ends.SPINS, detail=detail, sure=False, believed_s=left)
     on = helpers.helpers(node, facts) if facts.only_waits(node) else ()
     return Wait(code="spin", detail=detail, on=on, known=not on, ends=(spins,))
-
-
-def _holds_gil(node: Node, facts: Facts) -> bool:
-    site = facts.site(node)
-    return site is not None and site.holds_gil
-
-
-def _gil(node: Node, facts: Facts) -> Wait:
-    """It wants the lock of the interpreter, which one thread of its process holds."""
-    others = facts.others(node)
-    holders = tuple(other for other in others if _holds_gil(other, facts))
-    return Wait(
-        code="gil",
-        detail="waits for Python's global interpreter lock",
-        on=holders or tuple(other for other in others if facts.stack(other)),
-        known=bool(holders),
-    )
-
-
-def _in_turn(node: Node, facts: Facts) -> float:
-    """The share of a core that the threads of its process want together which it takes turns with
-    in the interpreter. Who only asks for its turn every 5 ms does not count."""
-    paces = [
-        facts.pace(one)
-        for one in (node, *facts.others(node))
-        if facts.category(one) is Category.GIL and facts.busy(one)
-    ]
-    return sum(pace.wanted for pace in paces if pace is not None)
 
 
 def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
@@ -172,7 +150,7 @@ def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
     return Wait(
         code="poll",
         detail=poll.detail,
-        on=tuple(dict.fromkeys((*inner.on, *helpers.helpers(node, facts)))),
+        on=helpers.helpers(node, facts, inner.on),
         known=False,
         ends=(poll, *(end for end in inner.ends if end.kind not in over)),
     )
@@ -192,8 +170,8 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
     if not facts.observed.shows_waits:
         return _by_stack(node, thread, facts)
     call, category = facts.call(thread), facts.category(node)
-    if category is Category.GIL and not _holds_gil(node, facts):
-        return _gil(node, facts)
+    if category is Category.GIL and not locks.holds_gil(node, facts):
+        return locks.gil(node, facts)
     if thread.wchan == _VFORK:
         return _child(node, "waits for a child that it starts", facts)
     if call in _CHILDREN or (not call and category is Category.CHILD):
@@ -201,7 +179,7 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
     if call in _SLEEPS or (call in ("select", "pselect6") and thread.args[:1] == (0,)):
         return _sleep(thread, facts)
     if call in _FUTEXES:
-        return _futex(node, thread, call, facts)
+        return locks.futex_wait(node, thread, call, facts)
     if call in _SIGNALS:
         if facts.children(node.pid):
             # As timeout(1) and init programs wait: the end of a child is a signal to them.
@@ -219,7 +197,7 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
     if not call and category is Category.SLEEP:
         return _sleep(thread, facts)
     if thread.syscall is None and category in (Category.LOCK, Category.QUEUE):
-        return _ownerless(node, facts)
+        return locks.ownerless(node, facts)
     if thread.state == "D":
         return _only(End(kind=Ends.FILE_SYSTEM, detail="waits in the kernel for a disk"), "disk")
     site = facts.site(node)
@@ -243,11 +221,11 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
     if facts.in_places(node) > 1:
         goes = End(kind=Ends.WORKS, detail="goes from place to place", sure=False)
         return _only(goes, "run")
-    if (owned := owners.owner_wait(node, facts)) is not None:
+    if (owned := turnstiles.owner_wait(node, facts)) is not None:
         return owned
     category = site.category
     if category is Category.GIL and not site.holds_gil:
-        return _gil(node, facts)
+        return locks.gil(node, facts)
     signaled = site.description == SIGNALED and facts.children(node.pid)
     if category is Category.CHILD or signaled:  # the end of a child is a signal
         return _child(node, "waits for a child process", facts)
@@ -260,7 +238,7 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
         if opened is not None:
             return opened
     if category in (Category.LOCK, Category.QUEUE, Category.COLLECTIVE, Category.STREAM_EVALUATION):
-        return _ownerless(node, facts)
+        return locks.ownerless(node, facts)
     # Frames of Python do not show what they call, and a call may have a name of tomorrow.
     kind = _ENDS_BY_STACK.get(category, Ends.UNSEEN)
     end = End(kind=kind, detail=site.description, sure=False)
@@ -301,94 +279,3 @@ def _child(node: Node, detail: str, facts: Facts, thread: Thread | None = None) 
         return Wait(code="child", detail=f"{detail}: {names}{more}", on=on)
     end = End(kind=Ends.UNKNOWN, detail=f"{detail}, which is not seen", sure=False)
     return _only(end, "child")
-
-
-def _futex(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
-    futex = facts.futex(node)
-    if futex is None:
-        return gpus.waits(node, facts) or _without_owner(node, thread, call, facts)
-    if futex.owner is not None:
-        owner = facts.by_tid.get(futex.owner)
-        if futex.kind == "join":
-            what = "to end"
-            code = "join"
-        else:
-            what, code = "to release a lock", "mutex"
-        if owner is None:
-            end = End(kind=Ends.DEAD, detail="whose owner has ended")
-            return Wait(code=code, detail=f"waits for thread {futex.owner} {what}", ends=(end,))
-        who = "itself" if owner == node else facts.name(owner)
-        return Wait(code=code, detail=f"waits for {who} {what}", on=(owner,))
-    if futex.kind == "shared" and len(futex.sharers) > 1:
-        on = tuple(
-            n for pid in futex.sharers if pid != node.pid and pid in facts.processes
-            for n in facts.candidates(pid)
-        )  # fmt: skip
-        strangers = [pid for pid in futex.sharers if pid not in facts.processes]
-        ends = tuple(
-            End(kind=Ends.PROGRAM, detail=f"shares it with {facts.observed.name(pid)}")
-            for pid in strangers[:2]
-        )
-        own = facts.others(node)
-        return Wait(
-            code="shared_lock",
-            detail="waits for a semaphore or lock that processes share",
-            on=on + own,
-            known=False,
-            ends=ends,
-        )
-    return gpus.waits(node, facts) or _without_owner(node, thread, call, facts)
-
-
-def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
-    """A futex of which nobody is the owner. Others may wake it where it may be shared."""
-    wait, futex = _ownerless(node, facts), facts.futex(node)
-    if thread.syscall is None:
-        told = "and may have a timeout, which cannot be read"
-    elif deadlock.says_private(call, thread.args) or (futex is not None and _is_own(futex)):
-        return wait
-    else:
-        told = "and other processes may share the futex"
-    end = End(kind=Ends.UNKNOWN, detail=told, sure=False)
-    return Wait(
-        code=wait.code,
-        detail=wait.detail,
-        on=wait.on,
-        known=False,
-        ends=(*(one for one in wait.ends if one.kind is not Ends.DEAD), end),
-    )
-
-
-def _is_own(futex: Futex) -> bool:
-    """True if it lies in memory that its process alone has."""
-    alone = futex.complete and len(futex.sharers) < 2
-    return alone and futex.where in ("anonymous", "heap", "stack")
-
-
-def _ownerless(node: Node, facts: Facts) -> Wait:
-    """A lock, queue, condition or event of which nobody is the owner: any other thread may help."""
-    site = facts.site(node)
-    on = (
-        *facts.others_at_work(node),
-        *helpers.sharing(node, facts),
-        *helpers.that_may_share(node, facts),
-    )
-    seen = site is not None and site.category not in _SAY_NOTHING
-    detail = site.description if site and seen else "waits for another thread"
-    code = site.category.value if site and seen else "futex"
-    if code == Category.QUEUE.value and detail.endswith("a future"):
-        workers = tuple(n for n in on if helpers.runs_a_pool(n, facts))
-        if workers:
-            return Wait(code="future", detail=detail, on=workers)
-    if code == Category.COLLECTIVE.value:
-        # The threads that carry its data spin, whatever becomes of the other ranks.
-        peers = End(kind=Ends.PEERS, detail=detail)
-        return Wait(code=code, detail=detail, on=on, known=False, ends=(peers,))
-    if not on and (below := helpers.noticed(node, facts)):
-        return Wait(code=code, detail=detail, on=below, known=False)
-    if not on:
-        only = len(facts.threads(node.pid)) == 1
-        told = "and its process has no other thread" if only else "and no other thread has work"
-        end = End(kind=Ends.DEAD, detail=told)
-        return Wait(code=code, detail=detail, known=False, ends=(end,))
-    return Wait(code=code, detail=detail, on=on, known=False)

@@ -148,6 +148,7 @@ class Ends:
             kind="fifo" if named else "pipe",
             peers=others,
             only_own=bool(held) and not others,
+            also_own=bool(others) and any(holder.pid == pid for holder in held),
             # To wait for an end that nobody has is to be told so. Somebody has it who is not seen.
             complete=bool(held) and self.table.complete(pid, anybody=named),
             reopenable=named,
@@ -171,6 +172,7 @@ class Ends:
                 peers=others,
                 # A kernel before 5.2 does not number them: its holder is all that is known.
                 only_own=not others,
+                also_own=bool(others),
                 complete=bool(holders) and self.table.complete(pid),
             )
         if kind in _ANONYMOUS:

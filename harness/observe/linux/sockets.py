@@ -96,6 +96,7 @@ class Sockets:
             kind="local_socket",
             peers=others,
             only_own=bool(holders) and not others,
+            also_own=bool(others) and any(one.pid == pid for one in holders),
             # Who holds a socket that exists and that nobody has open cannot be seen.
             complete=bool(holders) and self._table.complete(pid, anybody=named),
             # To one of datagrams, anybody can send who finds it.

@@ -29,12 +29,16 @@ _MILLISECONDS = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
 """The index of the argument that is the timeout itself, a C int; negative for ever."""
 _RELATIVE = {
     "nanosleep": 0, "ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3,
-    "rt_sigtimedwait": 2, "semtimedop": 3, "io_getevents": 4,
+    "rt_sigtimedwait": 2, "semtimedop": 3, "io_getevents": 4, "io_pgetevents": 4,
 }  # fmt: skip
 """The index of the argument that is the address of a relative timeout. That of recvmmsg is no
 clock: it is looked at when a message comes."""
 _OF_THE_DAY = {"mq_timedsend": 4, "mq_timedreceive": 4}
 """The index of the argument that is the address of a time of day."""
+_URING, _RING_WAITS, _RING_WAIT, _RING_TIMEOUT = "io_uring_enter", 0b1101001, 0b1001, 16
+"""Of its flags those that say how it waits, as they are where it waits (IORING_ENTER_GETEVENTS)
+with a relative timeout in its argument (EXT_ARG, without ABS_TIMER and EXT_ARG_REG), and the place
+of that timeout's address in struct io_uring_getevents_arg."""
 _BY_A_CLOCK = {"futex_waitv": (3, 4), "futex_wait": (4, 5)}
 """The indexes of the address of a time, and of the clock that shows it."""
 
@@ -57,6 +61,9 @@ def wakes_in(pid: int, number: int, args: tuple[int, ...], arch: str) -> float |
         return _read(pid, args[_RELATIVE[name]], unit)
     if name in _OF_THE_DAY:
         return _until(pid, _read(pid, args[_OF_THE_DAY[name]]), time.CLOCK_REALTIME)
+    if name == _URING:
+        waits = args[3] & _RING_WAITS == _RING_WAIT
+        return _read(pid, _address(pid, args[4] + _RING_TIMEOUT)) if waits else None
     if name in _BY_A_CLOCK:
         address, clock = _BY_A_CLOCK[name]
         return _until(pid, _read(pid, args[address]), args[clock])
@@ -78,7 +85,7 @@ def relative(number: int, args: tuple[int, ...], arch: str) -> bool:
         return not args[1] & _ABSOLUTE
     if name == "futex":
         return args[1] & _FUTEX_COMMAND == _FUTEX_WAIT
-    return name in _MILLISECONDS or name in _RELATIVE
+    return name in _MILLISECONDS or name in _RELATIVE or name == _URING
 
 
 class Left:
@@ -137,6 +144,11 @@ def _shift(process: str, clock: int) -> float:
         if name == _SHIFTED[clock]:
             return float(seconds) + 1e-9 * float(fraction)
     return 0.0
+
+
+def _address(pid: int, place: int) -> int:
+    """The address that stands at `place` of another process; 0 where it cannot be read."""
+    return int.from_bytes(reading.memory(pid, place, 8), "little")
 
 
 def _read(pid: int, address: int, unit: float = 1e-9) -> float | None:
