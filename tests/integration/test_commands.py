@@ -372,6 +372,7 @@ def test_list_and_doctor_answer_in_json(tmp_path):
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["mlx"]["ok"] is True
+    assert "projection" not in document  # no model is named
     assert document["memory"]["total"] > 0
     assert {tool["name"] for tool in document["stack_tools"]} >= {"py-spy"}
 

@@ -8,35 +8,49 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 from harness.memory import law
+from harness.model import Settings
+from harness.session import forecast
 
 ROOT = Path(__file__).parents[2]
 
 
-def python(*arguments, **variables) -> subprocess.CompletedProcess[str]:
+def python(*arguments) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
 
+def harness(*words, **variables) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    return forked.harness(*words, folder=ROOT, environment=environment)
+
+
 @pytest.fixture(scope="session")
-def projection(once):
-    """What doctor says of a model, beside a gdb that answers nothing: to try the real one, which is
-    no matter here, takes as long as to project. Unmeasured: the unit tests run the same lines."""
+def doctor(once):
+    """`doctor(*options)` beside a gdb that answers nothing: to try the real one, which is no matter
+    here, takes as long as to project. Unmeasured: the unit tests run the same lines."""
 
     def make(folder: Path) -> None:
         (folder / "gdb").write_text("#!/bin/sh\nexit 1\n")
         (folder / "gdb").chmod(0o755)
 
     path = os.pathsep.join([str(once("silent-gdb", make)), os.environ["PATH"]])
+    return lambda *options: harness("doctor", *options, PATH=path, HARNESS_MEASURED="")
+
+
+@pytest.fixture(scope="session")
+def projection(doctor):
+    """What doctor says of a model."""
 
     def projected(*options) -> dict:
-        done = python("-m", "harness", "doctor", "--json", *options, PATH=path, HARNESS_MEASURED="")
+        done = doctor("--json", *options)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)["projection"]
 
@@ -90,9 +104,9 @@ def scenarios(document: dict) -> dict:
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "adafactor"])
 def test_a_run_holds_what_was_projected(tmp_path, optimizer, projection):
     expected = scenarios(projection("--model", "tiny", "--optimizer", optimizer))
-    done = python("-m", "harness", "run", "baseline_update", "eval_after_update",
-                  "--optimizer", optimizer, "--steps", 3, "--repeat", 3, "--json",
-                  "--out", tmp_path)  # fmt: skip
+    done = harness("run", "baseline_update", "eval_after_update",
+                   "--optimizer", optimizer, "--steps", 3, "--repeat", 3, "--json",
+                   "--out", tmp_path)  # fmt: skip
     for name in ("baseline_update", "eval_after_update"):
         results = [r for r in json.loads(done.stdout)["results"] if r["scenario"] == name]
         memory = [result["metrics"]["memory"] for result in results]
@@ -122,8 +136,8 @@ def test_the_law_holds_to_a_tenth_where_operations_take_a_while(
     highest = 0.0
     # A machine that others keep busy may for once hold the host back: the highest of three.
     for _ in range(3):
-        done = python("-m", "harness", "run", "baseline_update", *how, "--steps", 3, "--json",
-                      "--out", tmp_path)  # fmt: skip
+        done = harness("run", "baseline_update", *how, "--steps", 3, "--json",
+                   "--out", tmp_path)  # fmt: skip
         (result,) = json.loads(done.stdout)["results"]
         highest = max(highest, result["metrics"]["memory"]["peak_over_p"])
         if highest >= 0.9 * expected:
@@ -132,18 +146,17 @@ def test_the_law_holds_to_a_tenth_where_operations_take_a_while(
 
 
 def test_every_scenario_is_projected(tiny):
-    document = tiny
-    for row in document["scenarios"]:
+    for row in tiny["scenarios"]:
         assert row["reason"] is None
         assert row["fit"] == "fits"
         # The benchmark measures three steps; the projection is of six.
         assert max(peak for _, peak in row["steps"][:3]) >= 0.98 * row["peak"]
         assert row["active"] <= row["peak"] == sum(row["parts"].values())
-    assert document["verdict"].startswith("full AdamW on this model peaks at about ")
-    rows = scenarios(document)
+    assert tiny["verdict"].startswith("full AdamW on this model peaks at about ")
+    rows = scenarios(tiny)
     assert rows["sgd_step"]["peak"] < rows["baseline_update"]["peak"]
     assert rows["lora_step"]["trainable"] < rows["baseline_update"]["trainable"]
-    assert rows["lora_step"]["parts"]["frozen"] == document["model"]["parameter_bytes"]
+    assert rows["lora_step"]["parts"]["frozen"] == tiny["model"]["parameter_bytes"]
 
 
 @pytest.mark.unmeasured
@@ -151,12 +164,12 @@ def test_every_scenario_is_projected(tiny):
     "optimizer",
     [pytest.param(one, marks=() if one == "adamw" else pytest.mark.slow) for one in law.STATE],
 )
-def test_what_the_diagnosis_takes_for_sure_is_held(optimizer, projection):
-    document = projection("--model", "micro", "--optimizer", optimizer, "--dtype", "bfloat16")
-    model, rows = document["model"], scenarios(document)
-    assert model["trainable_bytes"] == 2 * model["parameters"]
+def test_what_the_diagnosis_takes_for_sure_is_held(optimizer):
+    (model,) = forecast.trace([Settings(model="micro", optimizer=optimizer, dtype="bfloat16")])
+    assert model.trainable_bytes == 2 * model.parameters
     for name in ("baseline_update", "eval_after_update"):
-        assert rows[name]["active_over_p"] >= 1 + law.STATE[optimizer]
+        projected = law.project(model, law.PATTERNS[name])
+        assert projected.active_over_p >= 1 + law.STATE[optimizer]
 
 
 def test_nothing_is_allocated_for_a_model_in_a_folder(of_middle):
@@ -165,21 +178,16 @@ def test_nothing_is_allocated_for_a_model_in_a_folder(of_middle):
     assert model["allocated"] < model["parameter_bytes"] / 100
 
 
-def test_without_a_model_doctor_projects_nothing():
-    done = python("-m", "harness", "doctor", "--json")
-    assert "projection" not in json.loads(done.stdout)
-
-
-def test_a_model_that_cannot_be_had_is_a_mistake_of_the_user(tmp_path):
+def test_a_model_that_cannot_be_had_is_a_mistake_of_the_user(tmp_path, doctor):
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    done = python("-m", "harness", "doctor", "--model", tmp_path)
+    done = doctor("--json", "--model", tmp_path)
     assert done.returncode == 2
     assert "cannot load the model" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_table_ends_with_the_verdict_and_what_fits():
-    done = python("-m", "harness", "doctor", "--model", "micro", "--train", "lora")
+def test_the_table_ends_with_the_verdict_and_what_fits(doctor):
+    done = doctor("--model", "micro", "--train", "lora")
     assert done.returncode == 0, done.stderr
     verdict, fits = done.stdout.rstrip().splitlines()[-2:]
     assert verdict.startswith("LoRA with AdamW on this model peaks at about ")
@@ -188,23 +196,23 @@ def test_the_table_ends_with_the_verdict_and_what_fits():
     assert done.stderr.startswith("tracing ")
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (("--batch-size", 100_000, "--seq-len", 100_000), "are more than MLX can hold"),
-        (("--train", "last:99"), "--train last:99: the model has 2 blocks"),
-    ],
-)
-def test_what_cannot_be_trained_is_a_mistake_of_the_user(options, told):
-    done = python("-m", "harness", "doctor", "--json", *options, "--model", "tiny")
-    assert done.returncode == 2
-    assert told in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+def test_what_cannot_be_trained_has_its_reason(tmp_path):
+    """The reason is what doctor says, as of a model that cannot be had."""
+    (tmp_path / "bad.json").write_text("{}")
+    reasons = forecast.trace(
+        [
+            Settings(batch_size=100_000, seq_len=100_000),
+            Settings(train="last:99"),
+            Settings(model=str(tmp_path / "bad.json")),
+        ]
+    )
+    assert "are more than MLX can hold" in reasons[0]
+    assert "--train last:99: the model has 2 blocks" in reasons[1]
+    assert "cannot load the model" in reasons[2]
 
 
 def test_no_run_trains_more_blocks_than_there_are(tmp_path):
-    done = python("-m", "harness", "run", "baseline_update", "--train", "last:3", "--quiet",
-                  "--out", tmp_path)  # fmt: skip
+    done = harness("run", "baseline_update", "--train", "last:3", "--quiet", "--out", tmp_path)
     assert done.returncode == 2
     assert "--train last:3: the model has 2 blocks" in done.stderr
 
@@ -218,17 +226,15 @@ CONFIG = {
 def test_a_config_alone_is_enough_and_the_machine_may_be_another(tmp_path, tiny, projection):
     """The built-in model `tiny`, described by its config."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    known = tiny
     there = projection("--model", tmp_path / "config.json", "--memory", "1MB", "--device", "gpu")
-    folder = projection("--model", tmp_path)
-    assert there["model"]["parameters"] == folder["model"]["parameters"]
-    assert folder["model"]["parameters"] == known["model"]["parameters"]
-    assert scenarios(folder)["baseline_update"] == scenarios(known)["baseline_update"]
+    (folder,) = forecast.trace([Settings(model=str(tmp_path))])
+    assert there["model"]["parameters"] == folder.parameters == tiny["model"]["parameters"]
+    known = scenarios(tiny)["baseline_update"]
+    assert list(map(list, law.project(folder).steps)) == known["steps"]
     assert (there["memory"], there["memory_of"], there["swap"]) == (1_000_000, "given", 0)
     assert scenarios(there)["baseline_update"]["fit"] == "too large"
     # The host of a GPU runs further ahead.
-    peaks = [scenarios(one)["baseline_update"]["peak"] for one in (there, known)]
-    assert peaks[0] >= peaks[1]
+    assert scenarios(there)["baseline_update"]["peak"] >= known["peak"]
 
 
 def test_what_is_said_to_fit_is_what_the_law_has_of_it(projection):
@@ -238,33 +244,29 @@ def test_what_is_said_to_fit_is_what_the_law_has_of_it(projection):
     assert first["grad_checkpoint"] is True
     assert found["peak"] <= 20_000_000 < found["next_peak"]
     assert found["next"] == found["largest"] + 1
-    again = projection(*how, "--seq-len", 128, "--batch-size", found["largest"])
-    row = scenarios(again)["baseline_update"]
-    assert (row["peak"], row["fit"]) == (found["peak"], "fits")
-    assert again["capacity"]["batch_size"]["largest"] == found["largest"]
+    batches = [Settings(train="full", seq_len=128, batch_size=found[one])
+               for one in ("largest", "next")]  # fmt: skip
+    peaks = [law.project(one).peak for one in forecast.trace(batches, grad_checkpoint=True)]
+    assert peaks == [found["peak"], found["next_peak"]]
 
 
-def test_the_types_of_a_config_count(tmp_path, projection):
+def test_the_types_of_a_config_count(tmp_path):
     (tmp_path / "half.json").write_text(json.dumps(CONFIG | {"torch_dtype": "bfloat16"}))
     quantized = CONFIG | {"intermediate_size": 192, "quantization": {"group_size": 32, "bits": 4}}
     (tmp_path / "quantized.json").write_text(json.dumps(quantized))
-    half = projection("--model", tmp_path / "half.json")["model"]
-    assert half["parameter_bytes"] == 2 * half["parameters"]
-    small = projection("--model", tmp_path / "quantized.json")["model"]
-    assert small["parameter_bytes"] < half["parameter_bytes"]
-    assert small["trainable"] < small["parameters"]
+    names = ("half", "quantized")
+    half, small = forecast.trace([Settings(model=str(tmp_path / f"{one}.json")) for one in names])
+    assert half.parameter_bytes == 2 * half.parameters
+    assert small.parameter_bytes < half.parameter_bytes
+    assert small.trainable < small.parameters
 
 
 def test_what_has_no_weights_is_not_trained(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    done = python("-m", "harness", "run", "baseline_update", "--model", tmp_path / "config.json",
-                  "--out", tmp_path / "out")  # fmt: skip
+    done = harness("run", "baseline_update", "--model", tmp_path / "config.json",
+                   "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 2
     assert "has no weights, so it cannot be trained" in done.stderr
-    (tmp_path / "bad.json").write_text("{}")
-    done = python("-m", "harness", "doctor", "--json", "--model", tmp_path / "bad.json")
-    assert done.returncode == 2
-    assert "cannot load the model" in done.stderr
 
 
 MEASURED = """
