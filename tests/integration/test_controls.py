@@ -20,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "run.schema.json").read_text())
 CASES = ROOT / "scenarios" / "cases"
 QUICK = (
-    "abort",
     "array_overwritten",
     "compiled_without_inputs",
     "exit_before_first_step",
@@ -40,13 +39,13 @@ QUICK = (
     "never_evaluated",
     "noisy_loss",
     "out_of_memory",
-    "output_flood",
     "retained_gradients",
     "segfault",
     "slow_start",
     "two_locks",
     "uncaught_exception",
 )
+"""Other tests here run `abort`, and test_faults.py has a flood as that of `output_flood`."""
 
 
 HYPOTHESES = {
