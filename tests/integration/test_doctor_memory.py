@@ -35,22 +35,22 @@ def harness(*words, **variables) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="session")
 def doctor(once):
     """`doctor(*options)` beside a gdb that answers nothing: to try the real one, which is no matter
-    here, takes as long as to project. Unmeasured: the unit tests run the same lines."""
+    here, takes as long as to project."""
 
     def make(folder: Path) -> None:
         (folder / "gdb").write_text("#!/bin/sh\nexit 1\n")
         (folder / "gdb").chmod(0o755)
 
     path = os.pathsep.join([str(once("silent-gdb", make)), os.environ["PATH"]])
-    return lambda *options: harness("doctor", *options, PATH=path, HARNESS_MEASURED="")
+    return lambda *options, **variables: harness("doctor", *options, PATH=path, **variables)
 
 
 @pytest.fixture(scope="session")
 def projection(doctor):
-    """What doctor says of a model."""
+    """What doctor says of a model. Unmeasured: the unit tests run the same lines."""
 
     def projected(*options) -> dict:
-        done = doctor("--json", *options)
+        done = doctor("--json", *options, HARNESS_MEASURED="")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)["projection"]
 
@@ -196,6 +196,7 @@ def test_the_table_ends_with_the_verdict_and_what_fits(doctor):
     assert done.stderr.startswith("tracing ")
 
 
+@pytest.mark.unmeasured
 def test_what_cannot_be_trained_has_its_reason(tmp_path):
     """The reason is what doctor says, as of a model that cannot be had."""
     (tmp_path / "bad.json").write_text("{}")
@@ -223,6 +224,7 @@ CONFIG = {
 }  # fmt: skip
 
 
+@pytest.mark.unmeasured
 def test_a_config_alone_is_enough_and_the_machine_may_be_another(tmp_path, tiny, projection):
     """The built-in model `tiny`, described by its config."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
@@ -237,6 +239,7 @@ def test_a_config_alone_is_enough_and_the_machine_may_be_another(tmp_path, tiny,
     assert scenarios(there)["baseline_update"]["peak"] >= known["peak"]
 
 
+@pytest.mark.unmeasured
 def test_what_is_said_to_fit_is_what_the_law_has_of_it(projection):
     how = ("--model", "tiny", "--train", "full", "--memory", "20MB", "--grad-checkpoint")
     first = projection(*how, "--seq-len", 128)
@@ -250,6 +253,7 @@ def test_what_is_said_to_fit_is_what_the_law_has_of_it(projection):
     assert peaks == [found["peak"], found["next_peak"]]
 
 
+@pytest.mark.unmeasured
 def test_the_types_of_a_config_count(tmp_path):
     (tmp_path / "half.json").write_text(json.dumps(CONFIG | {"torch_dtype": "bfloat16"}))
     quantized = CONFIG | {"intermediate_size": 192, "quantization": {"group_size": 32, "bits": 4}}
