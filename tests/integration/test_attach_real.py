@@ -35,8 +35,13 @@ pytestmark = [pytest.mark.waits, pytest.mark.skipif(sys.platform != "linux", rea
 
 @contextlib.contextmanager
 def started(*command, **options) -> Iterator[subprocess.Popen]:
-    """A process in a group of its own, which ends with the test."""
-    given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True, **options}
+    """A process in a group of its own, which ends with the test.
+
+    One thread computes as long as two, and leaves a core to the other tests.
+    """
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    given = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "text": True,
+             "env": environment, **options}  # fmt: skip
     with subprocess.Popen([*map(str, command)], start_new_session=True, **given) as process:
         try:
             yield process
