@@ -137,7 +137,7 @@ def test_the_law_holds_to_a_tenth_where_operations_take_a_while(
     # A machine that others keep busy may for once hold the host back: the highest of three.
     for _ in range(3):
         done = harness("run", "baseline_update", *how, "--steps", 3, "--json",
-                   "--out", tmp_path)  # fmt: skip
+                       "--out", tmp_path)  # fmt: skip
         (result,) = json.loads(done.stdout)["results"]
         highest = max(highest, result["metrics"]["memory"]["peak_over_p"])
         if highest >= 0.9 * expected:
