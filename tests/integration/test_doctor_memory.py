@@ -9,9 +9,11 @@ import sys
 from pathlib import Path
 
 import forked
+import msgspec
 import pytest
 
 from harness.memory import law
+from harness.memory.trace import Shapes
 from harness.model import Settings
 from harness.session import forecast
 
@@ -70,19 +72,21 @@ def make_middle(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def of_middle(once, middle, projection):
-    """`of_middle(train, dtype, optimizer)`: the projection of that model with a batch of one."""
+def of_middle(once, middle):
+    """`of_middle(train, dtype, optimizer)`: what is trained of that model, with a batch of one."""
 
-    def projected(train: str, dtype: str, optimizer: str) -> dict:
+    def traced(train: str, dtype: str, optimizer: str) -> Shapes:
+        how = Settings(model=str(middle), train=train, dtype=dtype, optimizer=optimizer,
+                       batch_size=1)  # fmt: skip
+
         def make(folder: Path) -> None:
-            found = projection("--model", middle, "--train", train, "--dtype", dtype,
-                               "--optimizer", optimizer, "--batch-size", 1)  # fmt: skip
-            (folder / "projection.json").write_text(json.dumps(found))
+            (shapes,) = forecast.trace([how])
+            (folder / "shapes.json").write_bytes(msgspec.json.encode(shapes))
 
         made = once(f"middle-{train}-{dtype}-{optimizer}", make)
-        return json.loads((made / "projection.json").read_text())
+        return msgspec.json.decode((made / "shapes.json").read_bytes(), type=Shapes)
 
-    return projected
+    return traced
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +136,7 @@ def test_the_law_holds_to_a_tenth_where_operations_take_a_while(
 ):
     how = ("--model", middle, "--train", train, "--dtype", dtype, "--optimizer", optimizer,
            "--batch-size", 1)  # fmt: skip
-    expected = scenarios(of_middle(train, dtype, optimizer))["baseline_update"]["peak_over_p"]
+    expected = law.project(of_middle(train, dtype, optimizer)).peak_over_p
     highest = 0.0
     # A machine that others keep busy may for once hold the host back: the highest of three.
     for _ in range(3):
@@ -172,10 +176,11 @@ def test_what_the_diagnosis_takes_for_sure_is_held(optimizer):
         assert projected.active_over_p >= 1 + law.STATE[optimizer]
 
 
+@pytest.mark.unmeasured
 def test_nothing_is_allocated_for_a_model_in_a_folder(of_middle):
-    model = of_middle("lora", "float32", "adamw")["model"]
-    assert (model["blocks"], model["width"], model["vocabulary"]) == (8, 256, 8192)
-    assert model["allocated"] < model["parameter_bytes"] / 100
+    model = of_middle("lora", "float32", "adamw")
+    assert (model.blocks, model.width, model.vocabulary) == (8, 256, 8192)
+    assert model.allocated < model.parameter_bytes / 100
 
 
 def test_a_model_that_cannot_be_had_is_a_mistake_of_the_user(tmp_path, doctor):
@@ -249,8 +254,9 @@ def test_what_is_said_to_fit_is_what_the_law_has_of_it(projection):
     assert found["next"] == found["largest"] + 1
     batches = [Settings(train="full", seq_len=128, batch_size=found[one])
                for one in ("largest", "next")]  # fmt: skip
-    peaks = [law.project(one).peak for one in forecast.trace(batches, grad_checkpoint=True)]
-    assert peaks == [found["peak"], found["next_peak"]]
+    fits, one_more = forecast.trace(batches, grad_checkpoint=True)
+    assert law.project(fits).peak == found["peak"]
+    assert law.project(one_more).peak > 20_000_000
 
 
 @pytest.mark.unmeasured
