@@ -13,6 +13,7 @@ import time
 import zipfile
 from pathlib import Path
 
+import forked
 import pytest
 
 TRAIN = "import steady; print('step 1 loss 0.5'); raise SystemExit(steady.code)"
@@ -58,23 +59,21 @@ def world(tmp_path_factory):
     }
 
 
+def told(code, out, errors):
+    return code, json.loads(out) if out else None, errors
+
+
 def harness(world, folder, *words):
-    return subprocess.Popen(
-        [sys.executable, "-m", "harness", *words],
-        cwd=folder, env=world, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def ended(process):
-    out, errors = process.communicate()
-    return process.returncode, json.loads(out) if out else None, errors
+    done = forked.harness(*words, folder=folder, environment=world)
+    return told(done.returncode, done.stdout, done.stderr)
 
 
 def test_the_release_that_broke_a_command_is_found_after_an_interruption_too(world, tmp_path):
     (tmp_path / "train.py").write_text(TRAIN)
-    begun = harness(
-        world, tmp_path, "bisect", "--package", "steady", "--good", "2.0", "--bad", "3.0",
-        "--json", "--", "python", "train.py",
+    begun = subprocess.Popen(
+        [sys.executable, "-m", "harness", "bisect", "--package", "steady", "--good", "2.0",
+         "--bad", "3.0", "--json", "--", "python", "train.py"],
+        cwd=tmp_path, env=world, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
     while not (states := list(tmp_path.glob("reports/*/state.json"))) or not json.loads(
         states[0].read_bytes()
@@ -82,15 +81,14 @@ def test_the_release_that_broke_a_command_is_found_after_an_interruption_too(wor
         assert begun.poll() is None, begun.communicate()
         time.sleep(0.05)
     begun.send_signal(signal.SIGINT)
-    code, document, errors = ended(begun)
+    out, errors = begun.communicate()
+    code, document, errors = told(begun.returncode, out, errors)
     (folder,) = tmp_path.glob("reports/2*")
     if document["interrupted"]:  # else the signal came after the last run
         assert code == 130
         assert f"--continue {folder.relative_to(tmp_path)}" in errors
         before = len(document["runs"])
-        code, document, errors = ended(
-            harness(world, tmp_path, "bisect", "--continue", str(folder), "--json")
-        )
+        code, document, errors = harness(world, tmp_path, "bisect", "--continue", folder, "--json")
         assert len(document["runs"]) >= before
     assert code == 0, errors
     assert (document["change"], document["last_good"], document["first_bad"]) == (
@@ -108,11 +106,9 @@ def test_the_release_that_broke_a_command_is_found_after_an_interruption_too(wor
 
 def test_a_release_that_is_not_there_is_a_skipped_cell_with_the_reason(world, tmp_path):
     """The environments of an earlier test are shared."""
-    code, document, errors = ended(
-        harness(
-            world, tmp_path, "bisect", "--package", "steady", "--good", "2.0", "--bad", "9.0",
-            "--json", "--", "python", "-c", TRAIN,
-        )
+    code, document, errors = harness(
+        world, tmp_path, "bisect", "--package", "steady", "--good", "2.0", "--bad", "9.0",
+        "--json", "--", "python", "-c", TRAIN,
     )  # fmt: skip
     assert code == 1
     assert document["releases"] == ["2.0", "3.0", "4.0", "9.0"]  # as the index lists them
@@ -122,11 +118,9 @@ def test_a_release_that_is_not_there_is_a_skipped_cell_with_the_reason(world, tm
 
 
 def test_an_environment_of_ones_own_is_a_cell(world, tmp_path):
-    code, document, errors = ended(
-        harness(
-            world, tmp_path, "matrix", "sgd_step", "--model", "micro", "--steps", "3", "--json",
-            "--python", sys.executable,
-        )
+    code, document, errors = harness(
+        world, tmp_path, "matrix", "sgd_step", "--model", "micro", "--steps", "3", "--json",
+        "--python", sys.executable,
     )  # fmt: skip
     assert code == 0, errors
     (row,) = document["rows"]
@@ -149,10 +143,8 @@ def test_a_training_bisects_releases_of_mlx(world, tmp_path):
         **os.environ,
         "XDG_CACHE_HOME": world["XDG_CACHE_HOME"],
     }
-    code, document, errors = ended(
-        harness(
-            world, tmp_path, "bisect", str(bug), "--good", "0.31.1", "--bad", "0.32.0", "--json"
-        )
+    code, document, errors = harness(
+        world, tmp_path, "bisect", bug, "--good", "0.31.1", "--bad", "0.32.0", "--json"
     )
     assert code == 0, errors
     assert document["releases"] == ["0.31.1", "0.31.2", "0.32.0"]

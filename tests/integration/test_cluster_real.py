@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import netns
 import pytest
 
@@ -120,11 +121,8 @@ def test_a_run_of_a_plan_is_carried_out_alone_and_collected(tmp_path):
     (tmp_path / "go").touch()
 
     def harness(*words):
-        done = subprocess.run(
-            [sys.executable, "-m", "harness", *words],
-            cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)},
-            capture_output=True, text=True,
-        )  # fmt: skip
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = forked.harness(*words, folder=tmp_path, environment=environment)
         return done.returncode, done.stdout, done.stderr
 
     words = ("--python", sys.executable, "--repeat", "2", "--plan")

@@ -287,7 +287,7 @@ def test_a_broken_model_is_one_clear_line(tmp_path):
 
 @pytest.mark.unmeasured
 def test_jobs_at_once_give_the_same_outcomes(tmp_path):
-    names = ["baseline_update", "sgd_step", "grad_without_update", "constant_batch"]
+    names = ["baseline_update", "sgd_step", "grad_without_update"]
     one = run_json(tmp_path, "run", *names, "--jobs", 1, "--out", tmp_path / "one")
     two = run_json(tmp_path, "run", *names, "--jobs", 2, "--out", tmp_path / "two")
 
@@ -372,6 +372,7 @@ def test_list_and_doctor_answer_in_json(tmp_path):
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["mlx"]["ok"] is True
+    assert "projection" not in document  # no model is named
     assert document["memory"]["total"] > 0
     assert {tool["name"] for tool in document["stack_tools"]} >= {"py-spy"}
 
@@ -463,7 +464,7 @@ def test_a_step_that_spins_is_hung_and_one_that_computes_is_not(tmp_path):
         "spins",
         head + "            while True: pass\n        return loss\n    return step\n",
     )
-    # Measured, not guessed: enough of a product for some ten seconds on this machine as it is now.
+    # Measured, not guessed: a product for some eight seconds on this machine as it is now.
     computes = scenario(
         tmp_path,
         "computes",
@@ -472,13 +473,13 @@ def test_a_step_that_spins_is_hung_and_one_that_computes_is_not(tmp_path):
         + "            began, n = time.monotonic(), 1\n"
         + "            square = mx.random.normal((1024, 1024))\n"
         + "            mx.eval(square @ square)\n"
-        + "            n = int(10 / (time.monotonic() - began)) + 1\n"
+        + "            n = int(8 / (time.monotonic() - began)) + 1\n"
         + "            for _ in range(n): square = square @ square * 1e-3\n"
         + "            loss = loss + 0 * mx.nan_to_num(square).sum()\n"
         + "        return loss\n    return step\n",
     )
     # One thread computes as long as two, and leaves a core to the other tests.
-    words = ("run", "--patience", 5, spins, computes)
+    words = ("run", "--patience", 2, spins, computes)
     document = run_json(tmp_path, *words, code=1, env={"OPENBLAS_NUM_THREADS": "1"})
     stuck, slow = document["results"]
     assert stuck["outcome"] == "hung"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import jsonschema
 import msgspec
 import pytest
@@ -21,7 +20,6 @@ ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "run.schema.json").read_text())
 CASES = ROOT / "scenarios" / "cases"
 QUICK = (
-    "abort",
     "array_overwritten",
     "compiled_without_inputs",
     "exit_before_first_step",
@@ -41,13 +39,13 @@ QUICK = (
     "never_evaluated",
     "noisy_loss",
     "out_of_memory",
-    "output_flood",
     "retained_gradients",
     "segfault",
     "slow_start",
     "two_locks",
     "uncaught_exception",
 )
+"""Other tests here run `abort`, and test_faults.py has a flood as that of `output_flood`."""
 
 
 HYPOTHESES = {
@@ -94,13 +92,8 @@ def supported(run):
 
 
 def selftest(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", "harness", "selftest", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    return forked.harness("selftest", *arguments, folder=folder, environment=environment)
 
 
 def checked(folder, *arguments):
@@ -134,13 +127,7 @@ def test_the_quick_controls_get_their_verdicts(tmp_path):
 def test_each_hypothesis_has_a_real_fault_that_leads_to_it_alone(tmp_path):
     here = {"stale_compile"}.union(*HYPOTHESES.values())
     assert {theory.id for theory in THEORIES} == here | TAKES_A_GPU
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "run", str(CASES / "stale_compile"), "--json"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    done = forked.harness("run", CASES / "stale_compile", "--json", folder=tmp_path)
     document = json.loads(done.stdout)
     assert {result["outcome"] for result in document["results"]} == {"completed"}, done.stderr
     losses = {result["scenario"]: result["metrics"]["loss"] for result in document["results"]}

@@ -6,10 +6,9 @@ import importlib.util
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 
+import forked
 import jsonschema
 import pytest
 
@@ -25,13 +24,8 @@ SAMPLE = ROOT / "reports" / "samples" / "run-all"
 @pytest.mark.parametrize("block", re.findall(r"```python\n(.*?)```", GUIDE, flags=re.S))
 def test_a_scenario_from_the_documents_runs(tmp_path, block):
     (tmp_path / "mine.py").write_text(block)
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "run", "mine.py", "--json"],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = forked.harness("run", "mine.py", "--json", folder=tmp_path, environment=environment)
     assert done.returncode == 0, done.stderr
     (result,) = json.loads(done.stdout)["results"]
     assert result["metrics"]["parameters_changed"] is True

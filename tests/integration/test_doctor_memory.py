@@ -8,35 +8,51 @@ import subprocess
 import sys
 from pathlib import Path
 
+import forked
+import msgspec
 import pytest
 
 from harness.memory import law
+from harness.memory.trace import Shapes
+from harness.model import Settings
+from harness.session import forecast
 
 ROOT = Path(__file__).parents[2]
 
 
-def python(*arguments, **variables) -> subprocess.CompletedProcess[str]:
+def python(*arguments) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         capture_output=True,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **variables},
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )
 
 
+def harness(*words, **variables) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **variables}
+    return forked.harness(*words, folder=ROOT, environment=environment)
+
+
 @pytest.fixture(scope="session")
-def projection(once):
-    """What doctor says of a model, beside a gdb that answers nothing: to try the real one, which is
-    no matter here, takes as long as to project. Unmeasured: the unit tests run the same lines."""
+def doctor(once):
+    """`doctor(*options)` beside a gdb that answers nothing: to try the real one, which is no matter
+    here, takes as long as to project."""
 
     def make(folder: Path) -> None:
         (folder / "gdb").write_text("#!/bin/sh\nexit 1\n")
         (folder / "gdb").chmod(0o755)
 
     path = os.pathsep.join([str(once("silent-gdb", make)), os.environ["PATH"]])
+    return lambda *options, **variables: harness("doctor", *options, PATH=path, **variables)
+
+
+@pytest.fixture(scope="session")
+def projection(doctor):
+    """What doctor says of a model. Unmeasured: the unit tests run the same lines."""
 
     def projected(*options) -> dict:
-        done = python("-m", "harness", "doctor", "--json", *options, PATH=path, HARNESS_MEASURED="")
+        done = doctor("--json", *options, HARNESS_MEASURED="")
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)["projection"]
 
@@ -56,19 +72,21 @@ def make_middle(folder: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def of_middle(once, middle, projection):
-    """`of_middle(train, dtype, optimizer)`: the projection of that model with a batch of one."""
+def of_middle(once, middle):
+    """`of_middle(train, dtype, optimizer)`: what is trained of that model, with a batch of one."""
 
-    def projected(train: str, dtype: str, optimizer: str) -> dict:
+    def traced(train: str, dtype: str, optimizer: str) -> Shapes:
+        how = Settings(model=str(middle), train=train, dtype=dtype, optimizer=optimizer,
+                       batch_size=1)  # fmt: skip
+
         def make(folder: Path) -> None:
-            found = projection("--model", middle, "--train", train, "--dtype", dtype,
-                               "--optimizer", optimizer, "--batch-size", 1)  # fmt: skip
-            (folder / "projection.json").write_text(json.dumps(found))
+            (shapes,) = forecast.trace([how])
+            (folder / "shapes.json").write_bytes(msgspec.json.encode(shapes))
 
         made = once(f"middle-{train}-{dtype}-{optimizer}", make)
-        return json.loads((made / "projection.json").read_text())
+        return msgspec.json.decode((made / "shapes.json").read_bytes(), type=Shapes)
 
-    return projected
+    return traced
 
 
 @pytest.fixture(scope="session")
@@ -90,9 +108,9 @@ def scenarios(document: dict) -> dict:
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw", "adafactor"])
 def test_a_run_holds_what_was_projected(tmp_path, optimizer, projection):
     expected = scenarios(projection("--model", "tiny", "--optimizer", optimizer))
-    done = python("-m", "harness", "run", "baseline_update", "eval_after_update",
-                  "--optimizer", optimizer, "--steps", 3, "--repeat", 3, "--json",
-                  "--out", tmp_path)  # fmt: skip
+    done = harness("run", "baseline_update", "eval_after_update",
+                   "--optimizer", optimizer, "--steps", 3, "--repeat", 3, "--json",
+                   "--out", tmp_path)  # fmt: skip
     for name in ("baseline_update", "eval_after_update"):
         results = [r for r in json.loads(done.stdout)["results"] if r["scenario"] == name]
         memory = [result["metrics"]["memory"] for result in results]
@@ -118,12 +136,12 @@ def test_the_law_holds_to_a_tenth_where_operations_take_a_while(
 ):
     how = ("--model", middle, "--train", train, "--dtype", dtype, "--optimizer", optimizer,
            "--batch-size", 1)  # fmt: skip
-    expected = scenarios(of_middle(train, dtype, optimizer))["baseline_update"]["peak_over_p"]
+    expected = law.project(of_middle(train, dtype, optimizer)).peak_over_p
     highest = 0.0
     # A machine that others keep busy may for once hold the host back: the highest of three.
     for _ in range(3):
-        done = python("-m", "harness", "run", "baseline_update", *how, "--steps", 3, "--json",
-                      "--out", tmp_path)  # fmt: skip
+        done = harness("run", "baseline_update", *how, "--steps", 3, "--json",
+                       "--out", tmp_path)  # fmt: skip
         (result,) = json.loads(done.stdout)["results"]
         highest = max(highest, result["metrics"]["memory"]["peak_over_p"])
         if highest >= 0.9 * expected:
@@ -132,18 +150,17 @@ def test_the_law_holds_to_a_tenth_where_operations_take_a_while(
 
 
 def test_every_scenario_is_projected(tiny):
-    document = tiny
-    for row in document["scenarios"]:
+    for row in tiny["scenarios"]:
         assert row["reason"] is None
         assert row["fit"] == "fits"
         # The benchmark measures three steps; the projection is of six.
         assert max(peak for _, peak in row["steps"][:3]) >= 0.98 * row["peak"]
         assert row["active"] <= row["peak"] == sum(row["parts"].values())
-    assert document["verdict"].startswith("full AdamW on this model peaks at about ")
-    rows = scenarios(document)
+    assert tiny["verdict"].startswith("full AdamW on this model peaks at about ")
+    rows = scenarios(tiny)
     assert rows["sgd_step"]["peak"] < rows["baseline_update"]["peak"]
     assert rows["lora_step"]["trainable"] < rows["baseline_update"]["trainable"]
-    assert rows["lora_step"]["parts"]["frozen"] == document["model"]["parameter_bytes"]
+    assert rows["lora_step"]["parts"]["frozen"] == tiny["model"]["parameter_bytes"]
 
 
 @pytest.mark.unmeasured
@@ -151,35 +168,31 @@ def test_every_scenario_is_projected(tiny):
     "optimizer",
     [pytest.param(one, marks=() if one == "adamw" else pytest.mark.slow) for one in law.STATE],
 )
-def test_what_the_diagnosis_takes_for_sure_is_held(optimizer, projection):
-    document = projection("--model", "micro", "--optimizer", optimizer, "--dtype", "bfloat16")
-    model, rows = document["model"], scenarios(document)
-    assert model["trainable_bytes"] == 2 * model["parameters"]
+def test_what_the_diagnosis_takes_for_sure_is_held(optimizer):
+    (model,) = forecast.trace([Settings(model="micro", optimizer=optimizer, dtype="bfloat16")])
+    assert model.trainable_bytes == 2 * model.parameters
     for name in ("baseline_update", "eval_after_update"):
-        assert rows[name]["active_over_p"] >= 1 + law.STATE[optimizer]
+        projected = law.project(model, law.PATTERNS[name])
+        assert projected.active_over_p >= 1 + law.STATE[optimizer]
 
 
+@pytest.mark.unmeasured
 def test_nothing_is_allocated_for_a_model_in_a_folder(of_middle):
-    model = of_middle("lora", "float32", "adamw")["model"]
-    assert (model["blocks"], model["width"], model["vocabulary"]) == (8, 256, 8192)
-    assert model["allocated"] < model["parameter_bytes"] / 100
+    model = of_middle("lora", "float32", "adamw")
+    assert (model.blocks, model.width, model.vocabulary) == (8, 256, 8192)
+    assert model.allocated < model.parameter_bytes / 100
 
 
-def test_without_a_model_doctor_projects_nothing():
-    done = python("-m", "harness", "doctor", "--json")
-    assert "projection" not in json.loads(done.stdout)
-
-
-def test_a_model_that_cannot_be_had_is_a_mistake_of_the_user(tmp_path):
+def test_a_model_that_cannot_be_had_is_a_mistake_of_the_user(tmp_path, doctor):
     (tmp_path / "config.json").write_text('{"model_type": "llama"}')
-    done = python("-m", "harness", "doctor", "--model", tmp_path)
+    done = doctor("--json", "--model", tmp_path)
     assert done.returncode == 2
     assert "cannot load the model" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_table_ends_with_the_verdict_and_what_fits():
-    done = python("-m", "harness", "doctor", "--model", "micro", "--train", "lora")
+def test_the_table_ends_with_the_verdict_and_what_fits(doctor):
+    done = doctor("--model", "micro", "--train", "lora")
     assert done.returncode == 0, done.stderr
     verdict, fits = done.stdout.rstrip().splitlines()[-2:]
     assert verdict.startswith("LoRA with AdamW on this model peaks at about ")
@@ -188,23 +201,24 @@ def test_the_table_ends_with_the_verdict_and_what_fits():
     assert done.stderr.startswith("tracing ")
 
 
-@pytest.mark.parametrize(
-    ("options", "told"),
-    [
-        (("--batch-size", 100_000, "--seq-len", 100_000), "are more than MLX can hold"),
-        (("--train", "last:99"), "--train last:99: the model has 2 blocks"),
-    ],
-)
-def test_what_cannot_be_trained_is_a_mistake_of_the_user(options, told):
-    done = python("-m", "harness", "doctor", "--json", *options, "--model", "tiny")
-    assert done.returncode == 2
-    assert told in done.stderr
-    assert len(done.stderr.splitlines()) == 1
+@pytest.mark.unmeasured
+def test_what_cannot_be_trained_has_its_reason(tmp_path):
+    """The reason is what doctor says, as of a model that cannot be had."""
+    (tmp_path / "bad.json").write_text("{}")
+    reasons = forecast.trace(
+        [
+            Settings(batch_size=100_000, seq_len=100_000),
+            Settings(train="last:99"),
+            Settings(model=str(tmp_path / "bad.json")),
+        ]
+    )
+    assert "are more than MLX can hold" in reasons[0]
+    assert "--train last:99: the model has 2 blocks" in reasons[1]
+    assert "cannot load the model" in reasons[2]
 
 
 def test_no_run_trains_more_blocks_than_there_are(tmp_path):
-    done = python("-m", "harness", "run", "baseline_update", "--train", "last:3", "--quiet",
-                  "--out", tmp_path)  # fmt: skip
+    done = harness("run", "baseline_update", "--train", "last:3", "--quiet", "--out", tmp_path)
     assert done.returncode == 2
     assert "--train last:3: the model has 2 blocks" in done.stderr
 
@@ -215,22 +229,22 @@ CONFIG = {
 }  # fmt: skip
 
 
+@pytest.mark.unmeasured
 def test_a_config_alone_is_enough_and_the_machine_may_be_another(tmp_path, tiny, projection):
     """The built-in model `tiny`, described by its config."""
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    known = tiny
     there = projection("--model", tmp_path / "config.json", "--memory", "1MB", "--device", "gpu")
-    folder = projection("--model", tmp_path)
-    assert there["model"]["parameters"] == folder["model"]["parameters"]
-    assert folder["model"]["parameters"] == known["model"]["parameters"]
-    assert scenarios(folder)["baseline_update"] == scenarios(known)["baseline_update"]
+    (folder,) = forecast.trace([Settings(model=str(tmp_path))])
+    assert there["model"]["parameters"] == folder.parameters == tiny["model"]["parameters"]
+    known = scenarios(tiny)["baseline_update"]
+    assert list(map(list, law.project(folder).steps)) == known["steps"]
     assert (there["memory"], there["memory_of"], there["swap"]) == (1_000_000, "given", 0)
     assert scenarios(there)["baseline_update"]["fit"] == "too large"
     # The host of a GPU runs further ahead.
-    peaks = [scenarios(one)["baseline_update"]["peak"] for one in (there, known)]
-    assert peaks[0] >= peaks[1]
+    assert scenarios(there)["baseline_update"]["peak"] >= known["peak"]
 
 
+@pytest.mark.unmeasured
 def test_what_is_said_to_fit_is_what_the_law_has_of_it(projection):
     how = ("--model", "tiny", "--train", "full", "--memory", "20MB", "--grad-checkpoint")
     first = projection(*how, "--seq-len", 128)
@@ -238,33 +252,31 @@ def test_what_is_said_to_fit_is_what_the_law_has_of_it(projection):
     assert first["grad_checkpoint"] is True
     assert found["peak"] <= 20_000_000 < found["next_peak"]
     assert found["next"] == found["largest"] + 1
-    again = projection(*how, "--seq-len", 128, "--batch-size", found["largest"])
-    row = scenarios(again)["baseline_update"]
-    assert (row["peak"], row["fit"]) == (found["peak"], "fits")
-    assert again["capacity"]["batch_size"]["largest"] == found["largest"]
+    batches = [Settings(train="full", seq_len=128, batch_size=found[one])
+               for one in ("largest", "next")]  # fmt: skip
+    fits, one_more = forecast.trace(batches, grad_checkpoint=True)
+    assert law.project(fits).peak == found["peak"]
+    assert law.project(one_more).peak > 20_000_000
 
 
-def test_the_types_of_a_config_count(tmp_path, projection):
+@pytest.mark.unmeasured
+def test_the_types_of_a_config_count(tmp_path):
     (tmp_path / "half.json").write_text(json.dumps(CONFIG | {"torch_dtype": "bfloat16"}))
     quantized = CONFIG | {"intermediate_size": 192, "quantization": {"group_size": 32, "bits": 4}}
     (tmp_path / "quantized.json").write_text(json.dumps(quantized))
-    half = projection("--model", tmp_path / "half.json")["model"]
-    assert half["parameter_bytes"] == 2 * half["parameters"]
-    small = projection("--model", tmp_path / "quantized.json")["model"]
-    assert small["parameter_bytes"] < half["parameter_bytes"]
-    assert small["trainable"] < small["parameters"]
+    names = ("half", "quantized")
+    half, small = forecast.trace([Settings(model=str(tmp_path / f"{one}.json")) for one in names])
+    assert half.parameter_bytes == 2 * half.parameters
+    assert small.parameter_bytes < half.parameter_bytes
+    assert small.trainable < small.parameters
 
 
 def test_what_has_no_weights_is_not_trained(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG))
-    done = python("-m", "harness", "run", "baseline_update", "--model", tmp_path / "config.json",
-                  "--out", tmp_path / "out")  # fmt: skip
+    done = harness("run", "baseline_update", "--model", tmp_path / "config.json",
+                   "--out", tmp_path / "out")  # fmt: skip
     assert done.returncode == 2
     assert "has no weights, so it cannot be trained" in done.stderr
-    (tmp_path / "bad.json").write_text("{}")
-    done = python("-m", "harness", "doctor", "--json", "--model", tmp_path / "bad.json")
-    assert done.returncode == 2
-    assert "cannot load the model" in done.stderr
 
 
 MEASURED = """

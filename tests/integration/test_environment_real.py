@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
+import forked
 import pytest
 
 PROGRAM = """
@@ -34,13 +34,6 @@ print(f"step 1 loss {sum(losses):.3f}", flush=True)
 """
 
 
-def harness(folder, *words):
-    return subprocess.run(
-        [sys.executable, "-m", "harness", *words],
-        cwd=folder, text=True, capture_output=True,
-    )  # fmt: skip
-
-
 @pytest.fixture
 def program(tmp_path):
     (tmp_path / "train.py").write_text(PROGRAM)
@@ -48,9 +41,9 @@ def program(tmp_path):
 
 
 def test_the_one_flip_that_cures_a_command_is_found(program):
-    done = harness(
-        program, "run-all", "--variants", "builtin:environment", "-k", "one_worker or no_cache",
-        "--json", "--", sys.executable, "train.py",
+    done = forked.harness(
+        "run-all", "--variants", "builtin:environment", "-k", "one_worker or no_cache",
+        "--json", "--", sys.executable, "train.py", folder=program,
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     document = json.loads(done.stdout)
@@ -71,7 +64,7 @@ def test_the_one_flip_that_cures_a_command_is_found(program):
 
 def test_an_error_of_the_program_s_own_is_told_without_other_releases(tmp_path):
     (tmp_path / "train.py").write_text("print('step 1 loss 0.5')\nprint(undefined)\n")
-    done = harness(tmp_path, "investigate", "train.py", "--json")
+    done = forked.harness("investigate", "train.py", "--json", folder=tmp_path)
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["own"]

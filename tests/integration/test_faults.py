@@ -82,7 +82,7 @@ def test_what_a_worker_survives(trial, fault):
         ("becomes_a_program_that_waits", "forward"),
         ("hangs_ignoring_term", "forward"),
         ("hangs_among_zombies", "forward"),
-        ("hangs_with_a_thousand_threads", "forward"),
+        ("hangs_with_hundreds_of_threads", "forward"),
         pytest.param("hangs_with_an_escapee", "forward", marks=linux),
     ],
 )

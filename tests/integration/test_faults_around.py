@@ -14,6 +14,7 @@ import sys
 import time
 from pathlib import Path
 
+import forked
 import pytest
 from trial import STEP, until
 
@@ -85,11 +86,8 @@ def test_the_supervisor_killed_leaves_a_run_to_report(trial, fault):
     trial.worker()
     harness.kill()
     trial.nothing_is_left()
-    done = subprocess.run(
-        [sys.executable, "-m", "harness", "report", trial.run_folder, "--json"],
-        env=trial.environment,
-        capture_output=True,
-        text=True,
+    done = forked.harness(
+        "report", trial.run_folder, "--json", folder=trial.folder, environment=trial.environment
     )
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)

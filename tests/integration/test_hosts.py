@@ -14,6 +14,7 @@ import pytest
 
 from harness.beats.file import read_beats
 from harness.model import StepBeat
+from harness.supervise import scenario_ranks
 from harness.supervise.remote.lease import LEASE_S
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,13 @@ def make_step(training):
 '''
 
 
+HARNESS = """
+import sys
+from harness.cli import main
+from harness.supervise import scenario_ranks
+scenario_ranks.CUT_OFF_S = float(sys.argv.pop(1))
+sys.exit(main())
+"""
 SLOW = pytest.mark.slow
 
 
@@ -48,7 +56,13 @@ class Job:
         self.process: subprocess.Popen | None = None
         (network.folder / "slowly.py").write_text(STEP)
 
-    def start(self, *arguments: str, scenario: str = "slowly", local: bool = True) -> None:
+    def start(
+        self,
+        *arguments: str,
+        scenario: str = "slowly",
+        local: bool = True,
+        cut_off_s: float = scenario_ranks.CUT_OFF_S,
+    ) -> None:
         """Rank 0 is `local`, on the harness's own host, or all ranks are elsewhere."""
         network = self.network
         hosts = [
@@ -62,7 +76,8 @@ class Job:
         file.write_text(json.dumps(hosts if local else hosts[1:]))
         path = network.folder / f"{scenario}.py"
         self.process = network.start(
-            *(sys.executable, "-m", "harness", "run", str(path) if path.exists() else scenario),
+            *(sys.executable, "-c", HARNESS, str(cut_off_s)),
+            *("run", str(path) if path.exists() else scenario),
             *("--hostfile", str(file), "--out", str(network.folder / "out"), "--json", "--full"),
             *("--model", "micro", *arguments),
             env={"PYTHONPATH": str(ROOT)},
@@ -129,7 +144,7 @@ def finding(result, code):
 
 
 def test_ranks_train_on_hosts_that_share_neither_disk_nor_clock(job):
-    job.start("--steps", "60")
+    job.start("--steps", "10")
     job.reached(1, 5)
     job.reached(2, 5)
     result = job.finish()
@@ -139,7 +154,7 @@ def test_ranks_train_on_hosts_that_share_neither_disk_nor_clock(job):
         ("beta", "finished"),
         ("gamma", "finished"),
     ]
-    assert [job.steps(rank) for rank in range(3)] == [60, 60, 60]
+    assert [job.steps(rank) for rank in range(3)] == [10, 10, 10]
     assert not {code for code in codes(result) if code.startswith(("rank_", "host_"))}
     # The same step ends at about the same moment, by whatever clock it was taken.
     last = [list(read_beats(job.home / f"rank-{rank}"))[-2].t for rank in range(3)]
@@ -178,7 +193,8 @@ def test_a_worker_stopped_on_its_host_is_seen_from_afar(job):
 
 
 def test_a_host_that_is_cut_off_is_named_and_what_it_wrote_is_kept(job):
-    job.start("--steps", "5000")
+    # The ranks that wait for it keep both cores busy meanwhile.
+    job.start("--steps", "5000", cut_off_s=8.0)
     job.reached(1, 5)
     job.network.links[1].up = False
     result = job.finish()

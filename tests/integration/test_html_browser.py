@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import json
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,12 +43,8 @@ def report(once):
 
 
 def run_of_three(out):
-    subprocess.run(
-        [sys.executable, "-m", "harness", "run", "baseline_update", "sgd_step", "two_locks",
-         "--steps", "20", "--model", "micro", "--out", str(out)],
-        cwd=ROOT,
-        capture_output=True,
-    )  # fmt: skip
+    names = ("baseline_update", "sgd_step", "two_locks")
+    forked.harness("run", *names, "--steps", 20, "--model", "micro", "--out", out, folder=ROOT)
 
 
 @pytest.fixture
@@ -315,6 +311,12 @@ def test_the_stall_and_the_verdict_are_on_the_timeline(page):
     assert "lock_both two_locks.py" in stack
 
 
+def made_anew(folder):
+    """The reports of a run, from its run.json."""
+    done = forked.harness("report", folder, folder=ROOT)
+    assert done.returncode == 0, done.stderr
+
+
 def altered(report, folder, change):
     """The page of the same run, but for what `change` does to its run.json."""
     run = json.loads((report.parent / "run.json").read_text())
@@ -325,10 +327,7 @@ def altered(report, folder, change):
     if "/" not in name:
         (folder / name).symlink_to(report.parent / old)
     (folder / "sgd_step").symlink_to(report.parent / "sgd_step")
-    subprocess.run(
-        [sys.executable, "-m", "harness", "report", str(folder)], cwd=ROOT, check=True,
-        capture_output=True,
-    )  # fmt: skip
+    made_anew(folder)
     return folder / "report.html"
 
 
@@ -365,10 +364,7 @@ def test_the_lanes_of_ranks_are_drawn_on_a_phone_too(tab, report, tmp_path):
         folder = tmp_path / name / "0" / f"rank-{one['rank']}"
         folder.mkdir(parents=True)
         (folder / "beats.jsonl").symlink_to(report.parent / name / "0" / "beats.jsonl")
-    subprocess.run(
-        [sys.executable, "-m", "harness", "report", str(tmp_path)], cwd=ROOT, check=True,
-        capture_output=True,
-    )  # fmt: skip
+    made_anew(tmp_path)
     tab.problems.clear()
     tab.window(1280, 900)
     tab.open(tmp_path / "report.html")

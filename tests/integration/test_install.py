@@ -250,8 +250,8 @@ def test_pytest_runs_beside_another_harness(filters, base, clean, theirs, tmp_pa
         assert "rename it" in said
         assert "-p no:harness.pytest_plugin" in said
         assert "1 passed" in said
-        silent = check(*words, "-p", "no:harness.pytest_plugin", cwd=tmp_path, env=clean)
-        assert "mlx-hang-harness is off" not in silent
+    silent = check(*words, "-p", "no:harness.pytest_plugin", cwd=tmp_path, env=clean)
+    assert "mlx-hang-harness is off" not in silent
 
 
 def test_a_test_that_needs_the_plugin_says_why_it_cannot(base, clean, theirs, tmp_path):
@@ -291,7 +291,8 @@ def test_a_worker_is_ours_beside_another_harness(installed, theirs, tmp_path):
     said = check(script, "run", "my_scenario.py", "--steps", "2", "--json", cwd=tmp_path, env=env)
     (result,) = json.loads(said)["results"]
     assert result["outcome"] == "completed"
-    said = check(script, "doctor", "--model", "micro", "--json", cwd=tmp_path, env=env)
-    document = json.loads(said)
-    assert document["mlx"]["ok"]
-    assert document["projection"]["scenarios"]
+    if theirs.name == "__init__.py":  # what projects starts as a worker does
+        said = check(script, "doctor", "--model", "micro", "--json", cwd=tmp_path, env=env)
+        document = json.loads(said)
+        assert document["mlx"]["ok"]
+        assert document["projection"]["scenarios"]

@@ -271,16 +271,27 @@ def test_without_patience_the_first_doubt_is_the_verdict(doubted):
 
 
 def test_where_waits_are_not_shown_a_later_inspection_has_to_find_the_same(doubted):
-    """An event loop that wakes each second looks dead to the first one."""
+    """What wakes each second looks dead to the first one."""
     one = doubted(patience=Patience(seconds=0.0))
     waits = process(1, thread(1, syscall=None, wchan=None, switches=None))
-    hidden = seen(waits, shows_waits=False, stacks=twice(stack("kevent")))
+    hidden = seen(waits, shows_waits=False, stacks=twice(stack("read")))
     assert one.look(106.0, hidden) is None
     assert one.look(170.0, hidden) is None, "it is still the same inspection"
     assert one.told == [("doubt", "a")]
     (last,) = hidden.windows[-1][-1:]
     later = replace(hidden, windows=((replace(last, t=107.0),),))
     assert one.look(171.0, later) is not None
+
+
+def test_a_timeout_that_may_be_there_and_is_not_shown_is_believed_without_patience(doubted):
+    one = doubted(patience=Patience(seconds=0.0))
+    waits = process(1, thread(1, syscall=None, wchan=None, switches=None))
+    hidden = seen(waits, shows_waits=False, stacks=twice(stack("kevent")))
+    assert one.look(106.0, hidden) is None
+    (last,) = hidden.windows[-1][-1:]
+    later = replace(hidden, windows=((replace(last, t=107.0),),))
+    assert one.look(171.0, later) is None
+    assert one.told == [("doubt", "a")]
 
 
 HELD = process(2, thread(2, state="T"), ppid=1, state="T")

@@ -20,6 +20,8 @@ UNIT = re.compile(r" (ns|µs|ms|s|min|h|d|B|[kKMGT]i?B|bytes|%)(?![A-Za-z0-9=])"
 ALLOWED = {
     "text/units.py": "the one place",
     "inject/inside/writer.py": "JSON of beats; runs in a Python without this package",
+    "inject/inside/timeouts.py": "seconds for the harness; runs in a Python without this package",
+    "record/guesses.py": "the width of a structure's field, a small number of bytes",
     "report/charts.py": "the data of a Mermaid chart, whose unit stands on its axis",
     "report/repro/alone.py": "a line of a script without this package, which is read again",
     "report/junit.py": "the attribute `time` of JUnit, which is a number of seconds",

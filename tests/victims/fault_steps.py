@@ -150,8 +150,8 @@ def hangs_among_zombies(training):
     hangs(training)
 
 
-def hangs_with_a_thousand_threads(training):
-    threads(training)
+def hangs_with_hundreds_of_threads(training):
+    threads(training, 250)
     hangs(training)
 
 
@@ -291,7 +291,7 @@ def time_stands_back(training):
 # --- what it writes
 
 
-def floods(training, size=1 << 30):
+def floods(training, size=1 << 28):
     block = memoryview(b"x" * (1 << 20))
     for _ in range(size >> 20):
         rest = block
@@ -356,7 +356,7 @@ def waits_for_a_signal(training):
     Path(os.environ["READY"]).write_text(str(os.getpid()))
     while not Path(os.environ["GO"]).exists():
         sum(range(100_000))
-        time.sleep(0.01)
+        time.sleep(0.05)
 
 
 def hangs_until_a_signal(training):

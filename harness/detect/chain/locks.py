@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from harness.detect import deadlock
-from harness.detect.chain import gpus, helpers
+from harness.detect.chain import gpus, helpers, turnstiles
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.groups import together
 from harness.detect.chain.links import End, Ends, Node, Wait
@@ -35,6 +35,15 @@ def gil(node: Node, facts: Facts) -> Wait:
         on=holders or together(node, told),
         known=bool(holders),
     )
+
+
+def owned(node: Node, facts: Facts) -> Wait | None:
+    """The wait for a lock whose owner is told where no system call is shown: by the kernel, or by
+    the stacks."""
+    told = turnstiles.owner_wait(node, facts)
+    if told is None and facts.category(node) is Category.GIL and not holds_gil(node, facts):
+        return gil(node, facts)
+    return told
 
 
 def in_turn(node: Node, facts: Facts) -> float:

@@ -18,7 +18,6 @@ from harness.detect.chain import (
     locks,
     open_files,
     scarcity,
-    turnstiles,
 )  # fmt: skip
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
@@ -221,11 +220,9 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
     if facts.in_places(node) > 1:
         goes = End(kind=Ends.WORKS, detail="goes from place to place", sure=False)
         return _only(goes, "run")
-    if (owned := turnstiles.owner_wait(node, facts)) is not None:
+    if (owned := locks.owned(node, facts)) is not None:
         return owned
     category = site.category
-    if category is Category.GIL and not site.holds_gil:
-        return locks.gil(node, facts)
     signaled = site.description == SIGNALED and facts.children(node.pid)
     if category is Category.CHILD or signaled:  # the end of a child is a signal
         return _child(node, "waits for a child process", facts)
