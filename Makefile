@@ -22,7 +22,8 @@ WAITING   = -n 6 $(EACH)
 # Percent of the lines of harness/; pyproject.toml says what is left out, and why.
 COVERED = 90
 MEASURE = HARNESS_MEASURED=$(CURDIR)/tests/measured.py $(BIN)/python -m pytest --cov=harness
-LONG    = $(BIN)/python -m pytest --durations=15 tests/integration
+LONG    = $(BIN)/python -m pytest --durations=15
+CONTROLS = tests/integration/test_controls.py
 
 # Each of the six would collect all other files too, for a second and a half.
 WAIT = $(shell grep -l 'mark[.]waits' tests/integration/test_*.py)
@@ -57,11 +58,13 @@ else
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 endif
 
-# The long ones: many repeats, long stalls, big outputs. Two groups, as in `make test`.
+# The long ones: many repeats, long stalls, big outputs. The controls, of which some spin, have the
+# machine for themselves. The others are in two groups, as in `make test`.
 test-slow: $(VENV)/test-installed
 ifeq ($(ARGS),)
 	@ended=0; \
-	  $(LONG) $(PARALLEL) --timeout 900 -m 'slow and not waits' || ended=$$?; \
+	  $(LONG) -m slow $(CONTROLS) || ended=$$?; \
+	  $(LONG) $(PARALLEL) --timeout 900 -m 'slow and not waits' --ignore $(CONTROLS) || ended=$$?; \
 	  $(LONG) $(WAITING) --timeout 900 -m 'slow and waits' || ended=$$?; \
 	  exit $$ended
 else

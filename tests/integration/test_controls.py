@@ -180,7 +180,7 @@ def test_what_declares_no_verdict_is_refused(tmp_path):
 @pytest.mark.timeout(6000)
 def test_every_control_gets_its_verdict_three_times_in_a_row(tmp_path):
     """`benchmarks/controls.py` measures ten times, on a machine that has nothing else to do."""
-    document = checked(tmp_path, "--repeat", "3")
+    document = checked(tmp_path, "--repeat", "3", "--jobs", "2")
     assert len(document["controls"]) == 3 * len(load.controls())
     found = supported(document["run"])
     found = {name: ids for name, ids in found.items() if ids}
