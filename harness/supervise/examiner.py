@@ -31,6 +31,11 @@ class Examiner:
         self._closer: tuple[Watchdog, Gatherer, Prover, Inspector] | None = None
         """The watchdog, and those that look closer for it."""
 
+    def rest(self, spent: float) -> float:
+        """Seconds until the next look at least, after one that used the CPU for `spent` seconds."""
+        nearly = self._closer is not None and self._closer[2].lacks_time
+        return 0.0 if nearly else LOOKS.rest(spent)
+
     def look(self, snapshot: Snapshot, pid: int) -> Cause | None:
         """Judge the run as it is now. `pid` is the process that was launched."""
         run, now = self._run, snapshot.t

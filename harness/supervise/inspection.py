@@ -63,6 +63,9 @@ class Prover:
         self._still = 0
         self._next = 0.0
         """The time before which nothing is looked at again."""
+        self.lacks_time = False
+        """True if the last look lacked nothing for a proof but that it is too soon: the next one is
+        not to be late, whatever this one took."""
         self._refused: Node | None = None
         """The thread that alone stood against the last proof: it is looked at first."""
 
@@ -71,6 +74,7 @@ class Prover:
 
         Returns the observation that proves a deadlock, as soon as one does.
         """
+        self.lacks_time = False
         if not still or not platform.current().shows_waits:
             self._looks.clear()
             self._still = 0
@@ -115,8 +119,10 @@ class Prover:
         if (pids := deadlock.unasked(reasons)) and self._gatherer.ask(pids):
             # Their threads have moved: it is proven anew, by looks from now on.
             self._looks = [self._gatherer.look()]
-            return None, True
-        return None, {reason.code for reason in reasons} == {deadlock.TOO_SOON}
+            self.lacks_time = True
+        else:
+            self.lacks_time = {reason.code for reason in reasons} == {deadlock.TOO_SOON}
+        return None, self.lacks_time
 
     def _worlds(self, looks: Sequence[Look]) -> list[World]:
         pid = self._gatherer.pid

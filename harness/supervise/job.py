@@ -30,7 +30,7 @@ from harness.observe import processes as observe
 from harness.supervise import not_ended
 from harness.supervise.collector import Collector
 from harness.supervise.doubt import Doubts
-from harness.supervise.examiner import LOOKS, Examiner
+from harness.supervise.examiner import Examiner
 from harness.supervise.handling import Handling
 from harness.supervise.hangs import Hangs
 from harness.supervise.run_state import RunState
@@ -182,7 +182,7 @@ class Job:
             except Exception as error:
                 self._run.look_failed(error)
             spent = time.thread_time() - began
-            self._next_look = now + max(LOOK_S, LOOKS.rest(spent))
+            self._next_look = now + max(LOOK_S, self._examiner.rest(spent))
         if self._collector.waiting:
             self._await_evidence()
         elif self._stage is not Stage.ENDING and self._over_budget(now):

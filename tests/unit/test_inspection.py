@@ -409,6 +409,17 @@ def test_three_still_looks_prove_a_tree_that_is_dead():
     assert proves(DEAD, [True] * 3) == [2]
 
 
+def test_a_look_that_lacks_nothing_but_time_does_not_make_the_next_one_late():
+    def lacks(found):
+        prover = Prover(Gatherer(found))
+        return [(prover.look(True), prover.lacks_time)[1] for _ in range(3)]
+
+    assert lacks(DEAD) == [False, True, False]
+    assert lacks(WAITS) == [False] * 3
+    prover = Prover(Gatherer(DEAD))
+    assert [(prover.look(one), prover.lacks_time)[1] for one in (True, True, False)][-1] is False
+
+
 def test_what_moves_in_between_begins_anew():
     assert proves(DEAD, [True, True, False, True, True]) == []
 
