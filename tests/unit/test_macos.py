@@ -168,6 +168,21 @@ def test_one_that_is_listed_as_a_child_and_names_another_parent_is_none(one, mon
     assert [process.pid for process in tree.processes([7])] == [7, 8]
 
 
+def test_where_no_child_is_listed_each_names_its_parent(one, monkeypatch):
+    """Else a child would be another program, and its parent be ended for waiting for it."""
+    infos = {pid: BsdInfo() for pid in (7, 8, 9)}
+    infos[8].pbi_ppid, infos[9].pbi_ppid = 7, 1
+    tasks = {pid: TaskAllInfo.from_buffer_copy(one.task) for pid in (7, 8)}
+    tasks[8].pbsd.pbi_ppid = 7
+    monkeypatch.setattr(kernel, "task", lambda pid: tasks.get(pid, one.task))
+    monkeypatch.setattr(kernel, "process", infos.get)
+    monkeypatch.setattr(kernel, "of_user", lambda uid: (7, 8, 9))
+    assert [process.pid for process in tree.processes([7])] == [7, 8]
+    # Its own parent lists it: what lists nothing has none.
+    monkeypatch.setattr(kernel, "children", lambda pid: (7,) if pid == 1 else ())
+    assert [process.pid for process in tree.processes([7])] == [7]
+
+
 def test_a_child_that_a_debugger_has_is_one_all_the_same(one, monkeypatch):
     monkeypatch.setattr(kernel, "children", lambda pid: (8,) if pid == 7 else ())
     monkeypatch.setattr(kernel, "task", lambda pid: one.task)

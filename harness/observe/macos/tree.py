@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import cached_property
 
 from harness.model import Process, Thread
 from harness.model.world import More
@@ -25,6 +27,7 @@ _FULL = 2**31 - 1
 def processes(roots: Iterable[int]) -> tuple[Process, ...]:
     """`roots` and all that descends from them, each once, parents before children."""
     found: dict[int, Process] = {}
+    below = _Children()
     todo: deque[tuple[int, int | None]] = deque((root, None) for root in roots)
     while todo:
         pid, parent = todo.popleft()
@@ -34,8 +37,37 @@ def processes(roots: Iterable[int]) -> tuple[Process, ...]:
         # Who is listed and names another parent has another one by now, or the list is wrong.
         if process is not None and (parent in (None, process.ppid) or _is_traced(pid)):
             found[pid] = process
-            todo += ((child, pid) for child in kernel.children(pid))
+            todo += ((child, pid) for child in below.of(process))
     return tuple(found.values())
+
+
+class _Children:
+    """The children of processes in one look: as they are listed, or as they name their parents.
+
+    A system that lists none would make of a child another program, and one that need not do
+    anything for who waits for it. It is seen by a process that its own parent's list lacks.
+    """
+
+    def __init__(self) -> None:
+        self._lists: bool | None = None
+
+    def of(self, process: Process) -> tuple[int, ...]:
+        listed = kernel.children(process.pid)
+        if listed:
+            self._lists = True
+        elif self._lists is None:
+            self._lists = process.pid in kernel.children(process.ppid)
+        return listed if self._lists else self._named.get(process.pid, ())
+
+    @cached_property
+    def _named(self) -> dict[int, tuple[int, ...]]:
+        own = kernel.task(os.getpid())
+        pids = () if own is None else kernel.of_user(own.pbsd.pbi_uid)
+        found: dict[int, tuple[int, ...]] = {}
+        for pid in pids:
+            if (bsd := kernel.process(pid)) is not None:
+                found[bsd.pbi_ppid] = (*found.get(bsd.pbi_ppid, ()), pid)
+        return found
 
 
 def one(pid: int) -> Process | None:
