@@ -23,6 +23,7 @@ from harness.model import (
     RankResult,
     ScenarioResult,
     Snapshot,
+    StartBeat,
 )
 from harness.supervise import launch
 from harness.supervise.command_end import LauncherWords, not_started
@@ -73,6 +74,8 @@ class CommandSteps:
         self._given_up = ""
         self._log = LogBeats(run.folder)
         self._ranks = Ranks(run.folder, self._own, adapters)
+        self._started: dict[int, int] = {}
+        """The process of each rank that reports its steps itself, as it says."""
         self._numbers = Numbers()
         self._ears = [Ear(self._log, adapters) for _ in self._ends.outputs]
         self._launcher = LauncherWords(len(self._ends.outputs))
@@ -260,8 +263,18 @@ class CommandSteps:
         self._see_given_up()
         first = self._ranks.first
         for rank, beat, itself in self._ranks.beats():
+            if itself and isinstance(beat, StartBeat):
+                self._started[rank] = beat.pid
             if itself and self._home == own:
                 self._run.learn(beat, first=rank == first)
+
+    def _add_unseen(self) -> None:
+        """Add the ranks that have reported and ended between two looks."""
+        tracker = self.tracker
+        unseen = {rank: pid for rank, pid in self._started.items() if rank not in tracker.pids}
+        if unseen and not tracker.several:
+            self._elsewhere = True  # who has started them was not seen either
+        tracker.pids.update(unseen)
 
     def _see_given_up(self) -> None:
         """Say once that the pattern is not used any more.
@@ -302,7 +315,8 @@ class CommandSteps:
         return Position(at.step, at.phase, max(position.t for position in known))
 
     def before_end(self) -> None:
-        pass
+        self.read()
+        self._add_unseen()
 
     def settle(self) -> None:
         self._recognitions = tuple(ear.close() for ear in self._ears)

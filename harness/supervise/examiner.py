@@ -17,6 +17,10 @@ from harness.supervise.inspection import Inspected, Inspector, Prover
 from harness.supervise.run_state import RunState
 from harness.supervise.step_source import StepSource
 
+LOOK_S = 0.25
+"""Between two looks at a worker."""
+SOON_S = 0.1
+"""The same, while nothing but time lacks for a proof."""
 LOOKS = Duty(share=0.02, latest_s=1.25)
 """Looks that take long, for there are many threads, are rarer: but a step is to be seen soon."""
 
@@ -31,10 +35,10 @@ class Examiner:
         self._closer: tuple[Watchdog, Gatherer, Prover, Inspector] | None = None
         """The watchdog, and those that look closer for it."""
 
-    def rest(self, spent: float) -> float:
-        """Seconds until the next look at least, after one that used the CPU for `spent` seconds."""
+    def pause(self, spent: float) -> float:
+        """Seconds from a look that used the CPU for `spent` seconds to the next one."""
         nearly = self._closer is not None and self._closer[2].lacks_time
-        return 0.0 if nearly else LOOKS.rest(spent)
+        return SOON_S if nearly else max(LOOK_S, LOOKS.rest(spent))
 
     def look(self, snapshot: Snapshot, pid: int) -> Cause | None:
         """Judge the run as it is now. `pid` is the process that was launched."""

@@ -38,8 +38,6 @@ from harness.supervise.samples import Samples
 from harness.supervise.stage import NEXT, EndReason, Stage
 from harness.supervise.step_source import StepSource, WorkerSteps
 
-LOOK_S = 0.25
-"""Between two looks at a worker."""
 GRACE_S = 2.0
 """Between TERM and KILL."""
 
@@ -182,7 +180,7 @@ class Job:
             except Exception as error:
                 self._run.look_failed(error)
             spent = time.thread_time() - began
-            self._next_look = now + max(LOOK_S, self._examiner.rest(spent))
+            self._next_look = now + self._examiner.pause(spent)
         if self._collector.waiting:
             self._await_evidence()
         elif self._stage is not Stage.ENDING and self._over_budget(now):

@@ -112,7 +112,7 @@ def test_every_stage_but_the_last_leads_to_the_end():
 
 @pytest.mark.parametrize(
     ("spent", "pause"),
-    [(0.001, job.LOOK_S), (0.02, 0.02 / examiner.LOOKS.share), (0.5, examiner.LOOKS.latest_s)],
+    [(0.001, examiner.LOOK_S), (0.02, 0.02 / examiner.LOOKS.share), (0.5, examiner.LOOKS.latest_s)],
     ids=["a few threads", "a thousand", "very many"],
 )
 def test_looks_that_take_long_are_rarer(run, clock, monkeypatch, spent, pause):
