@@ -64,8 +64,10 @@ class Prover:
         self._next = 0.0
         """The time before which nothing is looked at again."""
         self.lacks_time = False
-        """True if the last look lacked nothing for a proof but that it is too soon: the next one is
-        not to be late, whatever this one took."""
+        """True if nothing is known against a proof but that it is too soon: the next look is not to
+        be late, whatever this one took."""
+        self._all_but_time = False
+        """True if nothing else was found in all that was read for the last proof."""
         self._refused: Node | None = None
         """The thread that alone stood against the last proof: it is looked at first."""
 
@@ -78,12 +80,14 @@ class Prover:
         if not still or not platform.current().shows_waits:
             self._looks.clear()
             self._still = 0
+            self._all_but_time = False
             return None
         self._still += 1
         if time.monotonic() < self._next or (self._still > _EAGER and self._still % _LATER):
             return None
         began = time.thread_time()
         seen, again = self._prove()
+        self._all_but_time &= self.lacks_time
         spent = time.thread_time() - began
         if not again and (rest := PROOFS.rest(spent)):
             self._next = time.monotonic() + rest
@@ -100,6 +104,7 @@ class Prover:
         del self._looks[:-_KEPT]
         worlds = self._worlds(self._looks)
         if len(worlds) < LOOKS - 1:
+            self.lacks_time = True
             return None, True
         # Who must be asked for its timers is asked before the last look: it all begins anew then.
         nodes = [
@@ -109,6 +114,9 @@ class Prover:
         if any(reason.code != deadlock.TOO_SOON for reason in against):
             self._log.refused(against)
             del self._looks[:-1]  # nothing is proven by those from before it moved
+            return None, True
+        if against and self._all_but_time:
+            self.lacks_time = True
             return None, True
         seen = self._gatherer.complete([tuple(self._looks)], with_gpu=False)
         worlds = self._worlds(seen.windows[-1])
@@ -122,6 +130,7 @@ class Prover:
             self.lacks_time = True
         else:
             self.lacks_time = {reason.code for reason in reasons} == {deadlock.TOO_SOON}
+        self._all_but_time = self.lacks_time
         return None, self.lacks_time
 
     def _worlds(self, looks: Sequence[Look]) -> list[World]:

@@ -414,10 +414,31 @@ def test_a_look_that_lacks_nothing_but_time_does_not_make_the_next_one_late():
         prover = Prover(Gatherer(found))
         return [(prover.look(True), prover.lacks_time)[1] for _ in range(3)]
 
-    assert lacks(DEAD) == [False, True, False]
-    assert lacks(WAITS) == [False] * 3
+    assert lacks(DEAD) == [True, True, False]
+    assert lacks(WAITS) == [True, False, False]
     prover = Prover(Gatherer(DEAD))
     assert [(prover.look(one), prover.lacks_time)[1] for one in (True, True, False)][-1] is False
+
+
+def test_what_lacks_time_alone_is_not_read_again_until_there_was_enough(monkeypatch):
+    gatherer, completed = Gatherer(DEAD), []
+    complete, first = gatherer.complete, DEAD.windows[0][0]
+    times = itertools.count(first.t, 0.1)
+
+    def look():
+        t = next(times)
+        worlds = {pid: replace(world, t=t) for pid, world in first.worlds.items()}
+        return replace(first, t=t, worlds=worlds)
+
+    def note(windows, with_gpu):
+        completed.append(len(windows[0]))
+        return complete(windows, with_gpu=with_gpu)
+
+    monkeypatch.setattr(gatherer, "look", look)
+    monkeypatch.setattr(gatherer, "complete", note)
+    prover = Prover(gatherer)
+    assert [prover.look(True) is not None for _ in range(7)].index(True) == 6
+    assert completed == [2, 7]
 
 
 def test_what_moves_in_between_begins_anew():
