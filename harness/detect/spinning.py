@@ -86,7 +86,11 @@ def inspect(observed: Observation, policy: Policy | None = None) -> Inspection:
 
 def _stay(node: Node, facts: Facts) -> Stay | None:
     pace = facts.pace(node)
-    if pace is None or not (pace.cpu >= facts.policy.poll_cpu_share or pace.runnable):
+    if pace is None:
+        return None
+    # On a machine without a free core a loop gets little. Who goes to wait by itself is in none.
+    starved = pace.runnable and not pace.sleeps
+    if not (pace.cpu >= facts.policy.poll_cpu_share or starved):
         return None
     number = len(facts.observed.stacks.get(node.pid, ()))
     stacks = [stack for i in range(number) if (stack := facts.stack(node, -1 - i)) is not None]

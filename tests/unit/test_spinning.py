@@ -77,6 +77,18 @@ def test_what_reads_writes_or_pages_in_works(figure):
     assert stays(twice(stack(*LOOP)), later=later) == {}
 
 
+def test_who_goes_to_wait_by_itself_is_in_no_loop_where_no_core_is_free():
+    """It is ready to run at each look, and gets next to nothing."""
+    starved = seen(SPIN, stacks=twice(stack(*LOOP)))
+    assert 1 in inspect(starved).stays
+
+    def waited(window):
+        counts = [{1: More(started=1, sleeps={1: number})} for number in range(len(window))]
+        return tuple(replace(look, more=more) for look, more in zip(window, counts, strict=True))
+
+    assert inspect(replace(starved, windows=tuple(map(waited, starved.windows)))).stays == {}
+
+
 def test_so_does_what_takes_new_memory():
     found = seen(SPIN, later=(busy(SPIN),), stacks=twice(stack(*LOOP)))
 
