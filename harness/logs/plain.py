@@ -40,7 +40,8 @@ _GROUPED = late.compile(r"[=:\[(\t ]{1,12}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])",
 _BROKEN = late.compile(r"[=:\[(\t ]{1,12}\d{1,15}\.[A-Za-z]", re.ASCII)
 _OF = late.compile(r" {0,8}/ {0,8}(\d{1,3}(?:[. ]\d{3}){0,4})(?![\d,])", re.ASCII)
 _TOTAL = late.compile(
-    r"\b(?:step|iter|iteration|batch|update)[ :#]{1,3}\d{1,12} (?:out )?of (\d{1,12})(?![\d.]|,\d)",
+    r"\b(?:step|iter|iteration|batch|update)[ :#]{1,3}(\d{1,12}) (?:out )?of (\d{1,12})"
+    r"(?![\d.]|,\d)",
     re.IGNORECASE,
 )
 _MARKS = late.compile(r"['’\u00a0\u202f](?<=\d.)(?=\d{3}(?!\d))")
@@ -306,10 +307,10 @@ def _scale(line: str, name: str, figure: str) -> int:
 
 
 def _in_words(line: str, given: dict[str, Any]) -> None:
-    """`Step 10 of 100`."""
-    total = _TOTAL.search(line)
-    if total and "step" in given:
-        given["total"] = int(total[1])
+    """`Step 10 of 100`. In `step 250, batch 10 of 100` it is the total of another count."""
+    match = _TOTAL.search(line)
+    if match and int(match[1]) == given.get("step"):
+        given["total"] = int(match[2])
 
 
 def _speed(line: str, lower: str, given: dict[str, Any]) -> None:

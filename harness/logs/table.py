@@ -65,11 +65,13 @@ class Table:
             match = _VALUE.fullmatch(cell)
             if match is not None:
                 pairs.append((name, match[1]))
-            elif meaning(name)[0] in _NUMBERS and cell.lower() not in _MISSING:
+            elif cell.lower() in _MISSING:
+                continue
+            elif (kind := meaning(name)[0]) in _NUMBERS:
                 return None
-            elif meaning(name)[0] == "phase":
+            elif kind == "phase":
                 pairs.append((name, cell))
-            elif not (cell.lower() in _MISSING or _TIME.fullmatch(cell) or _WORD.fullmatch(cell)):
+            elif not (_TIME.fullmatch(cell) or _WORD.fullmatch(cell)):
                 return None
         given = from_pairs(pairs)
         counted = "step" in given or "epoch" in given

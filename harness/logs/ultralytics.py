@@ -62,7 +62,8 @@ class Detection:
                 return None
         given = from_pairs(pairs)
         given.update(step=int(match["done"]), total=int(match["total"]), drawn=True)
-        return Reading(**given, epoch=float(match["epoch"]))
+        given["epoch"] = float(match["epoch"])
+        return Reading(**given)
 
     def _validation(self, line: str) -> Reading | None:
         match = _CLASSES.fullmatch(line)
@@ -79,4 +80,5 @@ class Detection:
             return None
         values = [number(cell) if FIGURE_TEXT.fullmatch(cell) else None for cell in cells[1:]]
         pairs = zip(self._scores, values, strict=True)
-        return Reading(**from_pairs(pair for pair in pairs if pair[0] not in _COUNTED))
+        given = from_pairs(pair for pair in pairs if pair[0] not in _COUNTED)
+        return Reading(**given) if given else None

@@ -84,7 +84,7 @@ def unnamed_step(line: str, given: dict[str, Any], figures: dict[str, float]) ->
             epoch = named
         if epoch:
             given["epoch"] = float(epoch)
-    elif match := _BEGINS.match(line) if "/" in line else None:
+    elif (match := _BEGINS.match(line) if "/" in line else None) and int(match[1]) <= int(match[2]):
         given["step"], given["total"] = int(match[1]), int(match[2])
     elif match := _LEADS.match(line) or _NUMBERED.search(line):
         given["step"] = count(match[match.lastindex or 1])

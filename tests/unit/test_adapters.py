@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.logs import ADAPTERS, LOST, Reading, Recognizer, from_pattern
+from harness.logs import ADAPTERS, LOST, Reading, Recognizer, from_pattern, ultralytics
 from harness.logs.lines import LIMIT, Lines
 from harness.logs.numbers import NAN, count, number, size
 from harness.logs.reading import field
@@ -88,6 +88,7 @@ def test_the_prints_of_a_trainer_give_each_figure(name: str, piece: int | None):
         "acc: 45% 45/100 loss 0.3",
         "12/31 INFO loss 0.3",
         "3/4 of the data: loss 0.3",
+        "31/12 loss 0.3",
     ],
 )
 def test_a_share_of_something_else_is_no_step(line: str):
@@ -139,6 +140,10 @@ def test_a_share_of_the_training_is_its_step(line: str):
             [{"step": 10, "loss": 2.5}, {"step": 10, "loss": 2.75, "validation": True}],
         ),
         (
+            "| step | split | loss |\n| 10 | train | 2.5 |\n| 20 | - | 2.25 |\n",
+            [{"step": 10, "loss": 2.5}, {"step": 20, "loss": 2.25}],
+        ),
+        (
             "INFO [step=10/100,epoch=0]\n    optim/total_grad_norm=1.5\n"
             "    train/CrossEntropyLoss=2.5\n    throughput/device/tokens_per_second=12,345\n",
             [
@@ -157,6 +162,10 @@ def test_a_share_of_the_training_is_its_step(line: str):
             [{"step": 10, "loss": 2.5, "total": 100}, {"step": 20, "loss": 2.25, "total": 100}],
         ),
         (
+            "step 250, batch 10 of 100, loss 2.5\n",
+            [{"step": 250, "loss": 2.5}],
+        ),
+        (
             "[00:12:34] 10/100 loss=2.5 lr=0.5\n",
             [{"step": 10, "loss": 2.5, "learning_rate": 0.5, "total": 100}],
         ),
@@ -165,11 +174,43 @@ def test_a_share_of_the_training_is_its_step(line: str):
             [{"step": 10, "loss": 2.5, "figures": {"acc": 0.5}}],
         ),
     ],
-    ids=["axolotl", "mindspore", "trlx", "rllib", "a column of words", "olmo", "two of a policy"]
-    + ["sentences", "a clock", "before JSON"],
+    ids=["axolotl", "mindspore", "trlx", "rllib", "a column of words", "a word is missing", "olmo"]
+    + ["two of a policy", "sentences", "a total of another count", "a clock", "before JSON"],
 )
 def test_what_other_trainers_print_gives_each_figure(log, expected):
     assert [written(reading) for reading in read(log.encode())[1]] == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "loss"),
+    [
+        ("train loss is 0.5", 0.5),
+        ("the loss was 0.5", 0.5),
+        ("Best loss is 0.25 (step 3)", None),
+        ("lowest loss was 0.25 at step 3", None),
+        ("policy loss is 0.25", None),
+    ],
+)
+def test_a_loss_in_a_sentence_is_the_one_that_its_words_name(said, loss):
+    _, readings = read(f"step 10 loss 0.75\n{said}\n".encode())
+    assert [one.loss for one in readings if one.loss is not None][1:] == [loss] * bool(loss)
+    assert {one.step for one in readings} <= {10, None}
+
+
+@pytest.mark.parametrize("name", ["epoch", "step", "total", "phase"])
+def test_a_column_of_a_detectors_table_may_have_any_name(name):
+    read_line = ultralytics.Detection().read
+    assert read_line(f"  Epoch  GPU_mem  box_loss  {name}  Size") is None
+    reading = read_line("  1/3  2G  1.25  7  640: 100%|████| 8/8 [00:03<00:00, 2.4it/s]")
+    assert reading is not None
+    assert (reading.epoch, reading.step, reading.total) == (1, 8, 8)
+
+
+def test_a_row_of_all_classes_without_a_figure_says_nothing():
+    read_line = ultralytics.Detection().read
+    read_line("  Epoch  GPU_mem  box_loss  Size")
+    read_line("  Class  Images  Instances  Box(P  R): 100%|████| 4/4 [00:01<00:00, 3.1it/s]")
+    assert read_line("  all  128  929  more  follows") is None
 
 
 @pytest.mark.parametrize(
