@@ -522,11 +522,15 @@ def test_where_a_tool_is_refused_that_is_said_and_the_program_goes_on(
             command, cwd=tmp_path, env={**environment_of(library), **tools},
             stdin=subprocess.DEVNULL, stdout=out, stderr=err,
         )  # fmt: skip
-    while process.poll() is None and b"blind on this machine" not in told.read_bytes():
-        time.sleep(0.1)
-    with contextlib.suppress(OSError):  # where nobody waits for it any more
-        os.close(os.open(go, os.O_WRONLY | os.O_NONBLOCK))
-    process.wait()
+    try:
+        while process.poll() is None and b"blind on this machine" not in told.read_bytes():
+            time.sleep(0.1)
+        with contextlib.suppress(OSError):  # where nobody waits for it any more
+            os.close(os.open(go, os.O_WRONLY | os.O_NONBLOCK))
+        process.wait()
+    finally:  # a test that took too long
+        process.kill()
+        process.wait()
     (result,) = json.loads(answer.read_text())["results"]
     assert (result["outcome"], result["steps_completed"]) == ("completed", 7)
     assert "Traceback" not in told.read_text()
