@@ -60,6 +60,7 @@ class Recognizer:
         self._count = 0
         self._matched: Counter[int] = Counter()
         self._chosen: int | None = None  # indices of `adapters`, here and below
+        self._told = False  # a format gave a loss with its step
         self._aside = False  # the chosen one reads bars: what is printed beside them is read too
         self._best = 0  # of the last line that said something
         self._missed = 0
@@ -153,6 +154,8 @@ class Recognizer:
         best = None
         placed_best: Reading | None = None
         for index, read in enumerate(self._readers):
+            if self._told and self._adapters[index].alone:
+                continue
             reading = read(line)
             if reading is not None and reading.dates is not None:
                 self._steps[index].place(reading)  # a heading, which alone is no report
@@ -164,6 +167,7 @@ class Recognizer:
             self._scores[index] += _figures(reading)
             self._reads[index] += 1
             self._losses[index] += reading.loss is not None
+            self._told = self._told or (reading.loss is not None and reading.step is not None)
             # Each counts its steps, also those that another is believed about.
             placed = self._steps[index].place(reading)
             if best is None or self._scores[index] > self._scores[best]:

@@ -34,6 +34,9 @@ class Adapter(msgspec.Struct, frozen=True):
     """The reason why it reads nothing any more, and the remedy; empty while it reads."""
     begin: Callable[[], Callable[[str], Reading | None]] | None = None
     """Makes the `read` of one stream, for a format in which a line depends on those before it."""
+    alone: bool = False
+    """Not believed once another format has given a loss with its step: then it counts other things,
+    such as the samples of an evaluation."""
 
 
 ADAPTERS = (
@@ -50,7 +53,7 @@ ADAPTERS = (
     Adapter("tqdm", tqdm.read),
     Adapter("Hugging Face Trainer", huggingface.read, begin=lambda: Blocks(huggingface.read).read),
     Adapter("table", table.Table().read, begin=lambda: table.Table().read),
-    Adapter("bare counts", bare.Bare().read, begin=lambda: bare.Bare().read),
+    Adapter("bare counts", bare.Bare().read, begin=lambda: bare.Bare().read, alone=True),
     Adapter("plain text", plain.read, begin=lambda: Framed(plain.read).reader()),
 )
 """The particular before the general: of formats that say the same, the first is meant."""

@@ -227,6 +227,14 @@ def test_a_share_and_a_figure_alone_are_no_training(log):
     assert read(log.encode())[1] == []
 
 
+def test_counts_without_a_word_in_an_evaluation_are_no_steps():
+    counted = "".join(f"{n}/150: 0.9{n}\n" for n in range(1, 151))
+    reports = [f"step {step} loss {3 - step / 100}\n" for step in range(10, 90, 10)]
+    recognizer, readings = read("".join(one + counted for one in reports).encode())
+    assert recognizer.recognition.format == "plain text"
+    assert [reading.step for reading in readings] == [*range(10, 90, 10)]
+
+
 def test_a_dictionary_that_never_ends_costs_no_later_line():
     log = b"{\n" + b'  "x": 1,\n' * 100 + b"step 20 loss 2.2\nstep 30 loss 2.1\n"
     assert [reading.step for reading in read(log)[1]] == [20, 30]
