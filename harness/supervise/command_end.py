@@ -57,10 +57,11 @@ class LauncherWords:
 
     def added_to(self, result: ScenarioResult) -> ScenarioResult:
         """`result` with the verdict of an inner harness, and with the ranks that died where nothing
-        else is known of ranks."""
+        else is known of ranks, or where those that are known have all ended well."""
         result = nested.joined(result, self._inner)
-        codes = self.codes
-        if not codes or result.ranks:
+        known = {one.rank for one in result.ranks}
+        codes = {rank: code for rank, code in self.codes.items() if rank not in known}
+        if not codes or (known and result.outcome is not Outcome.COMPLETED):
             return result
         ends = "; ".join(filter(None, (exits.describe() for exits in self.streams)))
         finding = error(

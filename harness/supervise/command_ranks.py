@@ -101,7 +101,8 @@ class Ranks:
     @property
     def reporting(self) -> tuple[int, ...]:
         """The ranks that report their steps themselves."""
-        return tuple(sorted(int(path.parent.name[5:]) for path in self._own.glob(f"rank-*/{NOW}")))
+        told = (int(path.parent.name[5:]) for path in self._own.glob(f"rank-*/{NOW}"))
+        return tuple(sorted(rank for rank in told if rank < _MOST))
 
     def listen(self) -> None:
         """Take what the launcher has heard of them since."""

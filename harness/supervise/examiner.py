@@ -34,11 +34,13 @@ class Examiner:
         self._doubts = doubts
         self._closer: tuple[Watchdog, Gatherer, Prover, Inspector] | None = None
         """The watchdog, and those that look closer for it."""
+        self._soon = False
+        """True if nothing but time lacks for a proof since the last look."""
 
     def pause(self, spent: float) -> float:
         """Seconds from a look that used the CPU for `spent` seconds to the next one."""
-        nearly = self._closer is not None and self._closer[2].lacks_time
-        return SOON_S if nearly else max(LOOK_S, LOOKS.rest(spent))
+        soon, self._soon = self._soon, False  # not each look asks for a proof
+        return SOON_S if soon else max(LOOK_S, LOOKS.rest(spent))
 
     def look(self, snapshot: Snapshot, pid: int) -> Cause | None:
         """Judge the run as it is now. `pid` is the process that was launched."""
@@ -70,6 +72,7 @@ class Examiner:
             return at_ranks.cause
         if at_ranks is None:
             dead = prover.look(run.judgement.still)
+            self._soon = prover.lacks_time
             if dead is not None:
                 run.proof = dead
                 return proven(judge(dead.root, dead), run.place())

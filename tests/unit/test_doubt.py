@@ -14,7 +14,7 @@ from harness.detect.watchdog import Judgement, State
 from harness.model import Cause, Patience, Position, Snapshot, StepBeat, WorkerSpec
 from harness.model.settings import RUN_PATIENCE, WATCH_PATIENCE
 from harness.model.world import Link
-from harness.supervise import doubt, inspection, job
+from harness.supervise import doubt, examiner, inspection, job
 from harness.supervise.doubt import KNOWN_S, OpenDoubt
 from harness.supervise.handling import Handling
 from harness.supervise.inspection import Inspected
@@ -173,6 +173,9 @@ class Run(job.Job):
 class Silent:
     """Proves nothing."""
 
+    def __init__(self, lacks_time=False):
+        self.lacks_time = lacks_time
+
     def look(self, still):
         return None
 
@@ -228,6 +231,16 @@ def doubted(tmp_path):
     yield make
     for one in made:
         one.run._samples.close()
+
+
+def test_the_next_look_is_soon_only_after_one_that_lacks_nothing_but_time(doubted):
+    """A look that asks for no proof says nothing of it: ranks have begun, or a tool is at work."""
+    one = doubted()
+    examine = one.run._examiner
+    examine._in_doubt(Silent(lacks_time=True), one.sees, 1.0)
+    assert [examine.pause(0.0), examine.pause(0.0)] == [examiner.SOON_S, examiner.LOOK_S]
+    examine._in_doubt(Silent(), one.sees, 2.0)
+    assert examine.pause(1.0) == examiner.LOOKS.latest_s
 
 
 HANGS = seen(

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from fakes import result
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.model import Outcome, RankResult, Standing
+from harness.supervise.command_end import LauncherWords
 from harness.supervise.launcher_log import Exits
 
 SAID = (
@@ -63,3 +66,24 @@ def test_who_says_nothing_of_ranks_says_nothing():
     exits.hear(b"Node with rank one exited with code zero\nloss 1.0\n" * 100)
     assert exits.codes == {}
     assert exits.describe() == ""
+
+
+@pytest.mark.parametrize(
+    ("known", "outcome", "ends"),
+    [
+        ((), Outcome.COMPLETED, Outcome.CRASHED),
+        ((1, 2), Outcome.COMPLETED, Outcome.CRASHED),
+        ((0, 1), Outcome.COMPLETED, Outcome.COMPLETED),
+        ((1, 2), Outcome.HUNG, Outcome.HUNG),
+    ],
+    ids=["no rank is known", "another rank died", "its own end is judged", "more is known"],
+)
+def test_a_rank_that_died_and_was_never_seen_is_told_beside_those_that_were(known, outcome, ends):
+    """`mlx.launch` returns 0 all the same."""
+    words = LauncherWords(1)
+    words.streams[0].hear(b"Node with rank 0 exited with code 1\n")
+    ranks = tuple(RankResult(rank=one, state=Standing.FINISHED, reason="") for one in known)
+    told = words.added_to(result(outcome=outcome, ranks=ranks, findings=()))
+    assert told.outcome is ends
+    died = [one.evidence["ranks"] for one in told.findings if one.code == "rank_died"]
+    assert died == [[0]] * (ends is Outcome.CRASHED)

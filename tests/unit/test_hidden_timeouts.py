@@ -123,7 +123,7 @@ def test_a_timeout_is_that_of_a_thread_that_waited_at_each_look(waits, told):
 
 def chain_of(
     stacks, woke: int = 0, seconds: float = 9.0, before: float | None = None,
-    trains: tuple[int, int] | None = None, **told: float,
+    trains: tuple[int, int] | None = None, **told: object,
 ) -> Chain:  # fmt: skip
     """The chain of a process in these stacks; `before`: the timeout that it told a capture ago."""
     captured = tuple(msgspec.structs.replace(one, **told) for one in stacks)
@@ -167,6 +167,15 @@ def test_one_that_may_have_a_timeout_stands_a_patience_that_is_shorter_than_the_
     assert chain_of(EVENT, trains=(1, 5)).believed
     assert not chain_of(EVENT, trains=(2, 5)).believed
     assert not chain_of(EVENT, trains=(1, 5), timeout_s=math.inf).believed
+
+
+def test_what_was_told_of_another_wait_says_nothing_of_this_one():
+    """Its lines are told, and no timeout: an event for which it waited is over."""
+    functions = ("lock_PyThread_acquire_lock", "_pthread_cond_timedwait")
+    stacks = sampled(EVALUATES, *functions)
+    other = parse("faulthandler", ANSWER, 1)[1].frames
+    assert chain_of(stacks, python=other, before=math.inf).believed
+    assert not chain_of(stacks, before=math.inf).believed  # nothing is told of it
 
 
 TIMED = (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from types import SimpleNamespace
 
 import pytest
@@ -10,6 +11,7 @@ from fakes import info
 
 from harness.detect.policy import Policy
 from harness.detect.watchdog import Judgement, State
+from harness.inject.inside import writer
 from harness.model import Command, WorkerSpec
 from harness.supervise import examiner, job, run_state
 from harness.supervise.command import OWN, CommandSteps
@@ -147,3 +149,23 @@ def test_a_command_that_is_known_to_hang_is_doubted_sooner(tmp_path, own):
             steps._listen_to(tmp_path / OWN, Policy())
         allowed.append(state.watchdog.allowance("start"))
     assert allowed == [30.0 if own else 5.5, 2.0]
+
+
+@pytest.mark.parametrize("seen", [{}, {0: 7}, {0: 7, 1: 8}])
+def test_ranks_that_report_and_end_between_two_looks_are_known_by_the_end(
+    tmp_path, monkeypatch, seen
+):
+    spec = WorkerSpec(scenario="a", path="", folder=str(tmp_path), settings=None)
+    state = run_state.RunState(info(command=Command(argv=("python", "a.py"))), spec)
+    state.process = Worker()
+    steps = CommandSteps(state)
+    steps.tracker.pids.update(seen)
+    for rank in range(3):
+        monkeypatch.setenv("MLX_RANK", str(rank))
+        writer.open_writer(writer.home(str(tmp_path / OWN)), "harness.beats").finish()
+    steps.read()
+    assert steps.tracker.pids == seen, "while it runs, a rank is a process that is seen"
+    steps.before_end()
+    assert steps.tracker.pids == {rank: seen.get(rank, os.getpid()) for rank in range(3)}
+    # Of a job of which nothing was seen, others may have run elsewhere.
+    assert steps._elsewhere == (len(seen) < 2)

@@ -281,3 +281,13 @@ def test_each_rank_reports_in_a_folder_of_its_own(job, tmp_path, monkeypatch):
     ]  # fmt: skip
     assert steps(tmp_path / "rank-1") == [0]
     assert next(beat.rank for beat in read_beats(tmp_path / "rank-1")) == 1
+
+
+def test_a_rank_beyond_the_most_that_a_job_has_is_none(job, monkeypatch):
+    """The supervisor has no place for it, and must not end for it."""
+    ranks, own = job
+    for rank in (1, command_ranks._MOST):
+        monkeypatch.setenv("MLX_RANK", str(rank))
+        open_writer(home(str(own)), "harness.beats").finish()
+    assert ranks.reporting == (1,)
+    assert {rank for rank, _, _ in ranks.beats()} == {1}

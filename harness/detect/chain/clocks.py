@@ -59,9 +59,13 @@ def with_clock(wait: Wait, node: Node, thread: Thread, facts: Facts) -> Wait:
 
 
 def _told(node: Node, facts: Facts) -> float | None:
-    """The timeout that a worker has told, at the last capture or at the one before it."""
-    stacks = (facts.stack(node, capture) for capture in (-1, -2))
-    return next((one.timeout_s for one in stacks if one and one.timeout_s is not None), None)
+    """The timeout that a worker has told, at the last capture or, where it has not answered then,
+    at the one before it."""
+    told = facts.stack(node)
+    # Who has answered, and tells none, waits in another place than before.
+    if told is None or (told.timeout_s is None and frame_names.hides_python(told)):
+        told = facts.stack(node, -2)
+    return None if told is None else told.timeout_s
 
 
 def _has_not_answered(node: Node, facts: Facts) -> bool:
