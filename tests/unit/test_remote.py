@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -155,3 +157,21 @@ def test_what_a_host_is_given_fits_a_command_line_and_comes_back():
     assert agent.unpack(word) == sent
     assert word.isascii()
     assert len(word) < 2000
+
+
+def test_the_end_of_a_worker_is_told_at_once_and_not_when_its_tree_is_gone(monkeypatch, tmp_path):
+    """The others fail without it, and their launcher then cuts the connection."""
+    said = []
+    far = object.__new__(agent._Far)
+    far._folder, far._position, far._looked_at, far._beat_at = tmp_path, None, 1.0, 1.0
+    far._reader = SimpleNamespace(read=lambda most: ())
+    far._output = SimpleNamespace(take=lambda: b"")
+    far._worker = SimpleNamespace(status=None, pid=None)
+    far._end_told = False
+    monkeypatch.setattr(far, "_say", said.append, raising=False)
+    far._tell(1.1)
+    far._worker.status = signal.SIGKILL
+    far._tell(1.2)
+    far._tell(1.3)
+    _, frames = Splitter(Frame).feed(b"".join(said))
+    assert [frame.status for frame in frames] == [signal.SIGKILL]

@@ -95,6 +95,7 @@ class _Far:
         self._folder = folder / f"rank-{rank}"
         self._reader = BeatReader(self._folder)
         self._looked_at = -LOOK_S
+        self._end_told = False
         self._beat_at = time.monotonic()
         self._position: Position | None = None
         self._watchdog = Watchdog(QUIET)
@@ -133,14 +134,18 @@ class _Far:
         if moved:
             self._beat_at = now
         looks = now - self._looked_at >= LOOK_S
-        if not (moved or looks or last):
+        # At once, and not when all that it has left is gone: the others fail without it, and the
+        # launcher then cuts this connection.
+        ended = self._worker.status is not None and not self._end_told
+        if not (moved or looks or ended or last):
             return False
         frame = Frame(
             now=now,
             beats=tuple(beats),
             position=position,
-            status=self._worker.status if last else None,
+            status=self._worker.status,
         )
+        self._end_told |= ended
         if looks and self._worker.pid is not None and not last:
             self._looked_at = now
             frame = self._look(frame, observe.processes(self._worker.pid))
