@@ -121,6 +121,12 @@ def of_user(uid: int) -> tuple[int, ...]:
     return _listed(_UID_ONLY, uid)
 
 
+def of_same_user(pid: int) -> tuple[int, ...]:
+    """The pids of the processes of the user that has `pid`."""
+    its = task(pid)
+    return () if its is None else of_user(its.pbsd.pbi_uid)
+
+
 def _listed(kind: int, number: int) -> tuple[int, ...]:
     room = _MANY
     while True:

@@ -63,8 +63,9 @@ def relations(processes: Sequence[Process], vnodes: Vnodes | None = None) -> Rel
     _hold(holders, (one for own in ends.values() for one in own))
     wanted = {one.peer for own in ends.values() for one in own if one.peer is not None}
     if wanted - holders.keys() and pids:
-        for pid in _others(pids):
-            _hold(holders, (one for one in _streams(pid) if isinstance(one, Opened)))
+        for pid in kernel.of_same_user(pids[0]):
+            if pid not in pids:
+                _hold(holders, (one for one in _streams(pid) if isinstance(one, Opened)))
     named = (vnodes or Vnodes()).of(pids)
     files = {
         pid: (*(_link(one, holders) for one in own), *beside[pid], *named[pid])
@@ -85,13 +86,6 @@ def relations(processes: Sequence[Process], vnodes: Vnodes | None = None) -> Rel
 def _hold(holders: dict[Key, set[int]], opened: Iterable[Opened]) -> None:
     for one in opened:
         holders[one.own].add(one.pid)
-
-
-def _others(pids: Sequence[int]) -> Iterator[int]:
-    """The other processes of the user whose processes these are."""
-    task = kernel.task(pids[0])
-    if task is not None:
-        yield from (pid for pid in kernel.of_user(task.pbsd.pbi_uid) if pid not in pids)
 
 
 def _link(one: Opened, holders: dict[Key, set[int]]) -> Link:

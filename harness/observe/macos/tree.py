@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Iterable, Sequence
-from functools import cached_property
 
 from harness.model import Process, Thread
 from harness.model.world import More
@@ -50,6 +48,7 @@ class _Children:
 
     def __init__(self) -> None:
         self._lists: bool | None = None
+        self._named: dict[int, list[int]] | None = None
 
     def of(self, process: Process) -> tuple[int, ...]:
         listed = kernel.children(process.pid)
@@ -57,17 +56,20 @@ class _Children:
             self._lists = True
         elif self._lists is None:
             self._lists = process.pid in kernel.children(process.ppid)
-        return listed if self._lists else self._named.get(process.pid, ())
+        if self._lists:
+            return listed
+        if self._named is None:
+            self._named = _by_parent(process.pid)
+        return tuple(self._named.get(process.pid, ()))
 
-    @cached_property
-    def _named(self) -> dict[int, tuple[int, ...]]:
-        own = kernel.task(os.getpid())
-        pids = () if own is None else kernel.of_user(own.pbsd.pbi_uid)
-        found: dict[int, tuple[int, ...]] = {}
-        for pid in pids:
-            if (bsd := kernel.process(pid)) is not None:
-                found[bsd.pbi_ppid] = (*found.get(bsd.pbi_ppid, ()), pid)
-        return found
+
+def _by_parent(pid: int) -> dict[int, list[int]]:
+    """The processes of the user that has `pid`, by the parents that they name."""
+    found: dict[int, list[int]] = defaultdict(list)
+    for one_of_them in kernel.of_same_user(pid):
+        if (bsd := kernel.process(one_of_them)) is not None:
+            found[bsd.pbi_ppid].append(one_of_them)
+    return found
 
 
 def one(pid: int) -> Process | None:
