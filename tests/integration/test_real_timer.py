@@ -23,8 +23,8 @@ from harness.supervise.inspection import Prover  # noqa: E402
 if ARCH not in ask_timer.MACHINES:
     pytest.skip(f"registers of {ARCH} are not known", allow_module_level=True)
 
-KINDS = ("sem", "join", "registers", "wait4", "waitid", "pipe")
-CALLS = ("futex", "wait4", "waitid", "read")
+KINDS = ("sem", "join", "registers", "wait4", "waitid", "pipe", "full")
+CALLS = ("futex", "wait4", "waitid", "read", "write")
 ROUNDS = 100
 
 
@@ -218,6 +218,10 @@ UNKNOWN = {
     "runs": "while True: pass",
     "waits with a timeout": "threading.Event().wait(600)",
     "polls": "import select; select.epoll().poll()",
+    "writes more than goes in at once": "r, w = os.pipe(); os.write(w, bytes(1 << 17))",
+    "writes to a full stream of a socket": (
+        "import socket; a, b = socket.socketpair()\nwhile True: a.send(bytes(9))"
+    ),
     "is stopped": "os.kill(os.getpid(), signal.SIGSTOP)",
     "has a filter of its own": (
         "import ctypes, struct\n"
@@ -315,6 +319,44 @@ def test_a_child_that_is_waited_for_is_asked_for_its_timer(code):
         assert not proofs(pid, 5)
     with python(BEGIN + code.format(arm="pass")) as (_, pid):
         assert proofs(pid, 60)
+
+
+FULL = (
+    "r, w = os.pipe()\n"
+    "child = os.fork()\n"
+    "if child == 0:\n"
+    "    os.close(r)\n"
+    "    {arm}\n"
+    "    while True: os.write(w, bytes({count}))\n"
+    "{beside}\n"
+    "os.waitpid(child, 0)"
+)
+
+
+def full(count=100, arm="pass", beside="pass"):
+    """A parent that waits for a child, which writes into a pipe that the parent has to read."""
+    return python(BEGIN + FULL.format(count=count, arm=arm, beside=beside))
+
+
+@pytest.mark.parametrize("count", [1, 4096])
+def test_a_full_pipe_whose_reader_waits_for_the_end_of_its_writer_is_proven(count):
+    with full(count) as (_, pid):
+        assert proofs(pid, 60)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"arm": "signal.alarm(600)"},
+        {"count": 5000},
+        {"beside": "threading.Thread(target=time.sleep, args=(600,)).start()"},
+        {"beside": "os.fork() or time.sleep(600)"},
+    ],
+    ids=["an alarm", "a part may be in it", "another thread may read", "another process may read"],
+)
+def test_a_full_pipe_is_not_proven_where_it_may_come_to_an_end(more):
+    with full(**more) as (_, pid):
+        assert not proofs(pid, 5)
 
 
 def test_there_is_no_proof_while_the_timer_is_not_known(monkeypatch):

@@ -5,6 +5,8 @@
    posix: two POSIX timers, of which the second is armed. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <semaphore.h>
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -25,6 +28,8 @@ static struct shared {
     int word;
 } *shared;
 static int ends[2];
+static char block[PIPE_BUF];
+static int capacity;
 static volatile int struck;
 static pid_t child;
 
@@ -52,6 +57,8 @@ static pid_t ender(const char *kind) {
         end_one();
         if (!strcmp(kind, "pipe") || !strncmp(kind, "unix", 4)) {
             if (write(ends[1], "x", 1) != 1) _exit(1);
+        } else if (!strcmp(kind, "full")) {
+            if (read(ends[0], block, sizeof block) != sizeof block) _exit(1);
         } else if (!strcmp(kind, "registers")) {
             __atomic_store_n(&shared->word, 1, __ATOMIC_SEQ_CST);
             syscall(SYS_futex, &shared->word, FUTEX_WAKE, 1, NULL, NULL, 0);
@@ -116,6 +123,9 @@ static void rest(const char *kind) {
         if (waitid(P_PID, child, &ended, WEXITED) || ended.si_status != 5) fail("waitid");
     } else if (!strcmp(kind, "pipe")) {
         if (read(ends[0], &byte, 1) != 1) fail("read");
+    } else if (!strcmp(kind, "full")) {
+        if (write(ends[1], block, sizeof block) != sizeof block) fail("write");
+        if (ioctl(ends[0], FIONREAD, &status) || status != capacity) fail("written twice");
     } else if (!strncmp(kind, "unix", 4)) {
         if (recv(ends[0], &byte, 1, 0) != 1) fail("recv");
     } else if (!strcmp(kind, "join")) {
@@ -147,6 +157,11 @@ int main(int count, char **words) {
         if (pipe(ends)) fail("pipe");
     } else if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends)) {
         fail("socketpair");
+    }
+    if (!strcmp(words[1], "full")) {
+        capacity = fcntl(ends[1], F_GETPIPE_SZ);
+        for (int filled = 0; filled < capacity; filled += sizeof block)
+            if (write(ends[1], block, sizeof block) != sizeof block) fail("fill");
     }
     if (!strcmp(words[1], "unix_timed")) {
         struct timeval minutes = {600, 0};

@@ -1,11 +1,12 @@
 """A program that asks a process for the timers that send it signals, by one of its threads.
 
 /proc does not show the interval timer ITIMER_REAL at all, and of POSIX timers not when they ring. A
-thread at rest in an untimed futex wait, in wait4 or waitid, at an empty pipe, or (on x86_64) at an
-empty stream of a local socket is stopped for a moment, made to call getitimer and timer_gettime,
-and put back as it was: it makes its own call anew. The program has a session of its own, heeds no
-signal and outlives its parent. So the end of the harness leaves no thread with registers that are
-not its own. It runs as a plain file, without site-packages.
+thread at rest in an untimed futex wait, in wait4 or waitid, at an empty pipe, at a full one with no
+more to write than goes in at once, or (on x86_64) at an empty stream of a local socket is stopped
+for a moment, made to call getitimer and timer_gettime, and put back as it was: it makes its own
+call anew. The program has a session of its own, heeds no signal and outlives its parent. So the end
+of the harness leaves no thread with registers that are not its own. It runs as a plain file,
+without site-packages.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ _STOPS_S, _ALL_S = 0.5, 2.0
 """Seconds that a thread may take to stop, and after which none is asked any more."""
 _WCHANS = ("futex_", "do_wait", "anon_pipe_read", "pipe_read")
 _AT_SOCKET = "unix_stream_"
+_FULL = ("anon_pipe_write", "fifo_pipe_write", "pipe_write")
+_AT_ONCE = 4096
+"""PIPE_BUF: so many bytes go into a pipe all together or not at all; of more, maybe a part."""
 
 
 class _Machine(NamedTuple):
@@ -61,13 +65,16 @@ class _Machine(NamedTuple):
     futex: int
     others: tuple[int, int, int]
     """wait4, waitid, read."""
+    write: int
     recvfrom: int | None
     """None where a call that ended with EINTR cannot be made anew."""
 
 
 MACHINES = {
-    "x86_64": _Machine(27, 14, 13, 10, 10, 16, 19, b"\x0f\x05", 36, 224, 202, (61, 247, 0), 45),
-    "aarch64": _Machine(34, 0, 1, 8, 0, 32, 31, b"\1\0\0\xd4", 102, 108, 98, (260, 95, 63), None),
+    "x86_64": _Machine(
+        27, 14, 13, 10, 10, 16, 19, b"\x0f\x05", 36, 224, 202, (61, 247, 0), 1, 45),
+    "aarch64": _Machine(
+        34, 0, 1, 8, 0, 32, 31, b"\1\0\0\xd4", 102, 108, 98, (260, 95, 63), 64, None),
 }  # fmt: skip
 _ORIGINAL = 15
 """On x86_64: the place of the number of the call that was interrupted."""
@@ -134,11 +141,13 @@ def _read(path: str) -> str:
 
 def _at_rest(words: list[str], wchan: str, machine: _Machine) -> bool:
     """True if a thread is in a call that has no timeout and that a stop does not harm."""
-    if len(words) != 9 or not wchan.startswith((*_WCHANS, _AT_SOCKET)):
+    if len(words) != 9 or not wchan.startswith((*_WCHANS, *_FULL, _AT_SOCKET)):
         return False
     if all(int(word, 16) < 1 << 32 for word in words[-2:]):
         return False  # a program of 32 bits, whose calls have other numbers
     number, operation, timeout = int(words[0]), int(words[2], 16) & 0x7F, int(words[4], 16)
+    if wchan.startswith(_FULL):
+        return number == machine.write and int(words[3], 16) <= _AT_ONCE
     if wchan.startswith(_AT_SOCKET):
         receives = number == machine.recvfrom and not int(words[4], 16) & _WAITS_FOR_ALL
         return machine.recvfrom is not None and (receives or number == machine.others[2])
