@@ -42,6 +42,9 @@ LONG_S = 60.0
 SOON_S, AT_ONCE = 5.0, 2
 """A clock that rings so soon may be that of a poll, which shows when it is armed anew: it is looked
 at again at once, so often since the last progress."""
+RUNG = 2
+"""However much an inspection costs: one whose clock has rung is looked at again, so often since the
+last progress. A program that polls at a longer beat is not to be held at each of its rounds."""
 WINDOW_S = 0.6
 """Each of the two windows of an inspection, long enough for a proof."""
 SETTLE_S = 0.1
@@ -196,7 +199,7 @@ class Inspector:
         """The time since when nothing has."""
         self._pause = 1.0
         self._number = 0
-        self._at_once = AT_ONCE
+        self._at_once, self._rung = AT_ONCE, RUNG
         self._error: Exception | None = None
         self.last: Inspected | None = None
         """The last one since the last progress."""
@@ -244,7 +247,7 @@ class Inspector:
             self._gatherer.reset()
             self.last = None
             self._pause, self._next, self._spared = 1.0, now, 0.0
-            self._at_once = AT_ONCE
+            self._at_once, self._rung = AT_ONCE, RUNG
         if now >= max(self._next, self._spared) and not self.busy:
             # Each one makes the next one rarer, for it may stop the worker for a moment.
             self._next = now + self._pause + 2 * WINDOW_S
@@ -269,9 +272,11 @@ class Inspector:
         began = _used()
         with self._gatherer.undisturbed:
             self._inspect(trains, ranks)
-        rest = INSPECTIONS.rest(_used() - began)
-        goes_on = self.last is not None and self.last.alive
-        if rest and goes_on and not spinning.may_spin(self._history):
+        rest, last = INSPECTIONS.rest(_used() - began), self.last
+        if rest and last is not None and last.alive and not spinning.may_spin(self._history):
+            left = _clock(last.tree, last.observed.root)
+            if self._rung and left is not None and left < rest:
+                self._rung, rest = self._rung - 1, left
             self._spared = time.monotonic() + rest
 
     def _inspect(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:

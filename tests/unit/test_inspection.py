@@ -285,6 +285,24 @@ def test_one_that_was_spared_is_looked_at_again_once_it_has_come_to_a_stand(monk
     assert inspects(t + 600, still=False)
 
 
+def test_one_whose_clock_has_rung_is_looked_at_again_however_much_that_costs(
+    monkeypatch, inspector
+):
+    """As node, which has a clock of its own for some seconds, and then waits without one."""
+    costs, began = itertools.count(0.0, 9.0), []
+    monkeypatch.setattr(inspection, "_used", lambda: next(costs))
+    one, here = inspector(seen(process(1, thread(1, **sleeps(30.0))))), SimpleNamespace()
+    monkeypatch.setattr(inspection, "time", here)
+    for now in range(10, 500, 10):
+        before, here.monotonic = one._number, lambda now=now: float(now)
+        one.look(float(now), last_progress=5.0)
+        done(one)
+        if one._number > before:
+            began.append(now)
+    # Then it is spared as any other that goes on: it may poll.
+    assert began == [10, 40, 70, 370]
+
+
 def test_what_a_tool_does_to_it_is_no_movement_of_its_own(inspector):
     one = inspector(WORKS)
     one.look(10.0, last_progress=5.0)
