@@ -123,11 +123,13 @@ _OF_MACOS = late.compile(
 """macOS's libraries and frameworks that a training calls, as `sample` names them."""
 _SOURCE = late.compile(
     r"(^|/)(Python|Objects|Modules|Parser|Include)/[\w/]+\.[ch]$"
-    r"|(^\.{0,2}/?|/glibc[^/]*/)(nptl|sysdeps|csu|stdlib|string|io|socket|posix|misc|time|libio|elf"
-    r"|malloc|resolv|inet|dlfcn|debug|signal|setjmp|rt|nss|termios|dirent|wcsmbs)/[\w./+-]+\.[chSs]$"
+    r"|(^(nptl|sysdeps|csu|stdio-common)"
+    r"|(^\.{1,2}/|/glibc[^/]*/)(nptl|sysdeps|csu|stdio-common|stdlib|string|io|socket|posix|misc|time"
+    r"|libio|elf|malloc|resolv|inet|dlfcn|debug|signal|setjmp|rt|nss|termios|dirent|wcsmbs|sysvipc)"
+    r")/[\w./+-]+\.[chSs]$"
 )
 """Paths of the sources of CPython and of glibc, as debug information has them. NCCL, which is in
-C++, has a folder `misc` as well."""
+C++, has a folder `misc` as well, and a program that is built as `cc io/reader.c` has one `io`."""
 
 
 _OFFSET = late.compile(r"(.+)\+0x([0-9a-f]{1,16})$")
