@@ -360,6 +360,13 @@ def test_script_waits_for_who_has_the_terminal_that_it_has_made(person, more):
     assert follow((MAIN,), Facts(found)).end.kind is Ends.CLOCK
 
 
+def test_a_full_fifo_that_only_its_own_process_has_open_is_not_open_to_nobody():
+    writes = process(1, thread(1, **READS))
+    own = wait(seen(writes, links={1: (link("fifo", only_own=True, reopenable=True),)}))
+    assert "which nobody else has open" in own.detail
+    assert kinds(own) == [Ends.OUTSIDE]
+
+
 def test_a_terminal_that_nobody_has_open_any_more_ends_the_chain():
     script = process(1, thread(1, **READS))
     nobody = seen(script, links={1: (link("terminal_master", reopenable=True),)})

@@ -205,7 +205,8 @@ def _may(node: Node, link: Link, inside: Sequence[int], facts: Facts) -> Sequenc
 def _nobody(link: Link, own: Sequence[Node], code: str) -> Wait:
     """No other process holds the other end."""
     if link.reopenable or not (link.only_own or code in _LOCAL | {"eventfd", "pidfd"}):
-        nobody = "" if "nobody" in link.told else ", which nobody has open"
+        nobody = ", which nobody else has open" if link.only_own else ", which nobody has open"
+        nobody = "" if "nobody" in link.told else nobody
         end = End(kind=Ends.OUTSIDE, detail=f"waits for {link.told}{nobody}")
         return _only(end, code)
     if own:
