@@ -82,6 +82,29 @@ def test_a_lock_that_is_taken_twice_has_another_cure():
     assert "RLock" in made.now
 
 
+NOTIFIED = "waits for another thread to notify it"
+ENDS = "waits for another thread to end"
+
+
+@pytest.mark.parametrize(
+    ("waits", "now"),
+    [
+        ((("lock", NOTIFIED), ("lock", "waits for a condition variable")), "look who should wake"),
+        ((("lock", NOTIFIED), ("queue", "waits for a queue")), "look who should wake"),
+        ((("future", "waits for a future"), ("queue", "waits for a future")), "look who should"),
+        ((("lock", ENDS), ("lock", "waits for a Python lock")), "let one of them take no part"),
+        ((("join", "waits for thread 7 to end"), ("lock", NOTIFIED)), "let one of them take no"),
+        ((("lock", ENDS), ("lock", NOTIFIED)), "let one of them take no part"),
+        ((("mutex", "waits for main to release a lock"),) * 2, "take these locks in the same"),
+        ((("lock", "waits for a lock that is held by process 7 (a)"),) * 2, "take these locks in"),
+        ((("pipe", "waits for a pipe to process 7 (a)"),) * 2, "let one of them take no part"),
+    ],
+)
+def test_a_ring_of_other_waits_than_locks_has_another_cure(waits, now):
+    chain = [{**LOCKS[0], "wait": wait, "detail": detail} for wait, detail in waits]
+    assert headline.of(hung(chain, RING)).now.startswith(now)
+
+
 ALONE = "and its process has no other thread"
 BY_NOBODY = "look who should give that lock back or end that wait: no thread is seen that would"
 

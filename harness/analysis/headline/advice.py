@@ -5,14 +5,16 @@ A sentence names the next thing that a person can do, and promises no cure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from harness.detect.ranks.phrases import named
 from harness.model import Cause, Finding, Located, Origin, Outcome, ScenarioResult
+from harness.stacks.wait_rules import ENDS, LOCKS
 
-_LOCKS = frozenset(("lock", "mutex", "gil", "futex"))
+_OWNED = frozenset(("mutex", "gil"))
+_GIVEN = frozenset(("lock", "queue", "future", "futex"))
 _END: Mapping[str, str] = MappingProxyType(
     {
         "cycle": "let one of them take no part in the ring: neither can go on before the other",
@@ -113,18 +115,37 @@ def hang(result: ScenarioResult, cause: Cause) -> str:
         return _FINDING[finding.code]
     if culprits := [rank.rank for rank in result.ranks if rank.culprit]:
         return f"look at what {named(culprits)} does there: the others wait for it"
-    waits = [str(link.get("wait")) for link in evidence.get("chain") or ()]
     if _forked(evidence):
         return "start the child with the spawn method: MLX does not work after a fork"
-    if kind == "cycle" and waits and set(waits) <= _LOCKS:
-        if len(waits) == 1:
-            return "use a threading.RLock, or do not take this lock again while it is held"
-        return "take these locks in the same order everywhere"
+    if kind == "cycle" and (advice := _ring(evidence.get("chain") or ())):
+        return advice
     if kind == "dead" and _nobody(evidence):
         return "look who should give that lock back or end that wait: no thread is seen that would"
     if kind in _END:
         return _END[kind]
     return "look at the stacks: the first line of your own is where it stands"
+
+
+def _ring(chain: Sequence[Mapping[str, Any]]) -> str:
+    """The advice on threads that wait for one another in the same way; empty of other ones."""
+    if chain and all(_is_lock(link) for link in chain):
+        if len(chain) == 1:
+            return "use a threading.RLock, or do not take this lock again while it is held"
+        return "take these locks in the same order everywhere"
+    if chain and all(link.get("wait") in _GIVEN and not _is_held(link) for link in chain):
+        return "look who should wake one of them: all that could do it wait themselves"
+    return ""
+
+
+def _is_lock(link: Mapping[str, Any]) -> bool:
+    """True if it waits for what one thread or process has, and will give back."""
+    detail = str(link.get("detail"))
+    return link.get("wait") in _OWNED or detail in LOCKS or "a lock that is held by" in detail
+
+
+def _is_held(link: Mapping[str, Any]) -> bool:
+    """True if one thread alone can end the wait."""
+    return _is_lock(link) or link.get("detail") == ENDS
 
 
 def _forked(evidence: Mapping[str, Any]) -> bool:
