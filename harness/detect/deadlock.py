@@ -19,7 +19,7 @@ import msgspec
 from harness import syscalls
 from harness.detect.chain.links import Node
 from harness.model import Process, Thread
-from harness.model.world import Surroundings, World
+from harness.model.world import Futex, Surroundings, World
 from harness.text.units import duration, plural
 
 LOOKS = 3
@@ -169,6 +169,14 @@ def _futex(name: str, args: tuple[int, ...]) -> tuple[str, str] | None:
     if not says_private(name, args):
         return "shared_futex", "waits for a futex that other processes may share"
     return None
+
+
+def is_own(futex: Futex) -> bool:
+    """True if it lies in memory that its process alone has: also in a program's data, of which the
+    kernel makes a copy for it before it waits there."""
+    if not futex.complete or len(futex.sharers) > 1:
+        return False
+    return futex.kind == "private" or futex.where in ("anonymous", "heap", "stack")
 
 
 def only_waits(name: str, args: tuple[int, ...]) -> bool:

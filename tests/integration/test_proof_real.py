@@ -93,6 +93,13 @@ DEAD = {
         "where = ctypes.c_void_p(ctypes.addressof(state))\n"
         "ctypes.CDLL(None).syscall(call, where, 0, 7, None, None, 0)"
     ),
+    "a futex in the data of its program, as that of a global std::atomic": (
+        "import ctypes, platform\n"
+        "word = ctypes.c_uint.in_dll(ctypes.pythonapi, 'PyImport_FrozenModules')\n"
+        "call = {'x86_64': 202, 'aarch64': 98}[platform.machine()]\n"
+        "where = ctypes.c_void_p(ctypes.addressof(word))\n"
+        "ctypes.CDLL(None).syscall(call, where, 0, word.value, None, None, 0)"
+    ),
     "harmless devices, a terminal, shared memory and a deleted file": (
         "import pty, tempfile\n"
         "names = ('null', 'zero', 'full', 'random', 'urandom')\n"

@@ -290,6 +290,8 @@ def test_what_cannot_be_read_is_not_called_dead_for_sure():
         (Futex(kind="shared", sharers=(1,), complete=False, where="anonymous"), False),
         (Futex(kind="shared", sharers=(1,), where="/data/lock"), False),
         (Futex(kind="shared", sharers=(1,), where="anonymous"), True),
+        (Futex(kind="private", sharers=(1,), where="/bin/trainer"), True),
+        (Futex(kind="private", sharers=(1,), complete=False, where="/bin/trainer"), False),
     ],
 )
 def test_a_lock_that_others_may_share_is_no_dead_end(futex, sure):

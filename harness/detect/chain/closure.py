@@ -264,7 +264,7 @@ def _of_futex(
         if deadlock.says_private(name, thread.args) or not deadlock.only_waits(name, thread.args):
             return None
         # Without PRIVATE, in memory that nobody else maps: futures, latches and atomics of C++.
-        if futex.complete and futex.where in ("anonymous", "heap", "stack"):
+        if deadlock.is_own(futex):
             return _Wakers((node.pid,))
         return Reason("shared_futex", f"{who} waits for a futex that other processes may share")
     if futex.kind == "shared":

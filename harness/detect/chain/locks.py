@@ -10,7 +10,6 @@ from harness.detect.chain.facts import Facts
 from harness.detect.chain.groups import together
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
-from harness.model.world import Futex
 from harness.stacks.wait_rules import Category
 
 _SAY_NOTHING = frozenset((Category.UNKNOWN, Category.RUNNING, Category.IDLE))
@@ -102,19 +101,13 @@ def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
     wait, futex = ownerless(node, facts), facts.futex(node)
     if thread.syscall is None:
         told = "and may have a timeout, which cannot be read"
-    elif deadlock.says_private(call, thread.args) or (futex is not None and _is_own(futex)):
+    elif deadlock.says_private(call, thread.args) or (futex is not None and deadlock.is_own(futex)):
         return wait
     else:
         told = "and other processes may share the futex"
     end = End(kind=Ends.UNKNOWN, detail=told, sure=False)
     ends = (*(one for one in wait.ends if one.kind is not Ends.DEAD), end)
     return msgspec.structs.replace(wait, known=False, ends=ends)
-
-
-def _is_own(futex: Futex) -> bool:
-    """True if it lies in memory that its process alone has."""
-    alone = futex.complete and len(futex.sharers) < 2
-    return alone and futex.where in ("anonymous", "heap", "stack")
 
 
 def ownerless(node: Node, facts: Facts) -> Wait:
