@@ -10,6 +10,7 @@ from pathlib import Path
 
 from harness import syscalls
 from harness.detect.observation import Observation
+from harness.model import Process
 from harness.observe import threads
 from harness.supervise.gather import StackTaker
 
@@ -61,6 +62,12 @@ def transfers(seen: Observation, pid: int) -> bool:
         if process.pid == pid
         for thread in process.threads
     )
+
+
+def in_a_lock(process: Process, arch: str) -> bool:
+    """True if a thread of it waits in a futex."""
+    calls = (one.syscall for one in process.threads if one.syscall is not None)
+    return any((syscalls.name(call, arch) or "").startswith("futex") for call in calls)
 
 
 def _faulthandler(pid: int) -> Path | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.attach.captures import Captures
+from harness.attach.captures import Captures, in_a_lock
 from harness.detect.activity import has_ended, process_at
 from harness.detect.chain import bystanders
 from harness.detect.compilers import COMPILERS
@@ -149,11 +149,14 @@ def _wanted(tree: Tree, seen: Observation) -> list[int]:
 
 
 def _tells(seen: Observation, pid: int) -> bool:
-    """True if a descendant's stacks are worth a tool: those of Python, and of several threads."""
+    """True if a descendant's stacks are worth a tool: those of Python, of several threads, and of
+    one in a lock, whose kind and line nothing else tells."""
     process = process_at(seen.last, pid)
     if process is None or process.name in COMPILERS:
         return False
-    return len(process.threads) > 1 or "python" in seen.names.get(pid, "").partition(" ")[0]
+    if len(process.threads) > 1 or "python" in seen.names.get(pid, "").partition(" ")[0]:
+        return True
+    return in_a_lock(process, seen.arch)
 
 
 def _doubtful(tree: Tree) -> list[int]:

@@ -11,9 +11,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from observations import SPIN, busy, process, seen, stack, thread
+from observations import READS, SPIN, awaits, busy, process, seen, stack, thread
 
-from harness.attach import result
+from harness.attach import observe, result
 from harness.attach.observe import Watched
 from harness.detect.tree import judge_tree
 from harness.model import Outcome
@@ -77,6 +77,22 @@ def told(found):
 
 
 DEAD, ALIVE = seen(process()), seen(SPIN, later=(busy(SPIN),))
+
+
+@pytest.mark.parametrize(
+    ("child", "name", "taken"),
+    [
+        ((thread(5),), "trainer", True),
+        ((thread(5, **READS),), "cat", False),
+        ((thread(5, **READS),), "python train.py", True),
+        ((thread(5, **READS), thread(6, **READS)), "trainer", True),
+        ((thread(5, **awaits()),), "sh", False),
+    ],
+)
+def test_the_stacks_of_a_child_are_taken_where_they_tell_more_than_its_wait(child, name, taken):
+    family = process(1, thread(1, **awaits(5))), process(5, *child, ppid=1)
+    looked = msgspec.structs.replace(seen(*family), names={5: name})
+    assert (5 in observe._wanted(judge_tree(looked), looked)) is taken
 
 
 def test_the_dead_are_hung_with_a_cause_and_the_living_are_not():
