@@ -118,13 +118,20 @@ BY_NOBODY = "look who should give that lock back or end that wait: no thread is 
         (
             "pipe",
             "waits for a pipe, which nobody else has open",
-            "find out why the one that is gone",
+            "look who should wake it: its process alone has the other end",
         ),
     ],
 )
 def test_who_is_seen_by_nobody_has_not_been_forked_for_it(wait, detail, now):
     run = hung([{**LOCKS[0], "wait": wait}], {"kind": "dead", "detail": detail})
     assert headline.of(run, info()).now.startswith(now)
+
+
+def test_who_had_the_other_end_and_was_killed_is_asked_for_first():
+    end = {"kind": "dead", "detail": "waits for a pipe, which nobody else has open"}
+    ended = {"ended_children": [{"name": "process 7 (loader)", "signal": "SIGKILL"}]}
+    run = hung([{**LOCKS[0], "wait": "pipe"}], end, evidence=ended)
+    assert headline.of(run, info()).now.startswith("find out why the one that is gone ended")
 
 
 def test_what_is_not_proven_says_how_long_the_phase_took_before():

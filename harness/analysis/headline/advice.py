@@ -119,6 +119,8 @@ def hang(result: ScenarioResult, cause: Cause) -> str:
         return "start the child with the spawn method: MLX does not work after a fork"
     if kind == "cycle" and (advice := _ring(evidence.get("chain") or ())):
         return advice
+    if kind == "dead" and _to_itself(evidence):
+        return "look who should wake it: its process alone has the other end of what it waits for"
     if kind == "dead" and _nobody(evidence):
         return "look who should give that lock back or end that wait: no thread is seen that would"
     if kind in _END:
@@ -130,7 +132,10 @@ def _ring(chain: Sequence[Mapping[str, Any]]) -> str:
     """The advice on threads that wait for one another in the same way; empty of other ones."""
     if chain and all(_is_lock(link) for link in chain):
         if len(chain) == 1:
-            return "use a threading.RLock, or do not take this lock again while it is held"
+            return (
+                "do not take this lock again while it is held, or use a recursive one, such as "
+                "threading.RLock"
+            )
         return "take these locks in the same order everywhere"
     if chain and all(link.get("wait") in _GIVEN and not _is_held(link) for link in chain):
         return "look who should wake one of them: all that could do it wait themselves"
@@ -153,6 +158,13 @@ def _forked(evidence: Mapping[str, Any]) -> bool:
     waits = [link.get("wait") for link in evidence.get("chain") or ()]
     alone = "its process has no other thread" in str((evidence.get("end") or {}).get("detail"))
     return alone and waits[-1:] == ["stream_evaluation"]
+
+
+def _to_itself(evidence: Mapping[str, Any]) -> bool:
+    """True if it waits for what none but its own process has open, as a loop of events does in
+    which nothing is to come, and nobody is known who had it open and has ended."""
+    alone = "which nobody else has open" in str((evidence.get("end") or {}).get("detail"))
+    return alone and not evidence.get("ended_children")
 
 
 def _nobody(evidence: Mapping[str, Any]) -> bool:
