@@ -366,7 +366,7 @@ def test_a_write_that_is_blocked_goes_on_whole(tmp_path):
     with started(sys.executable, "-c", code) as process:
         code, found, shown = settle(process.pid, tmp_path / "out", "deadlock")
         assert code == 1
-        assert "waits for a pipe" in found["processes"][0]["summary"]
+        assert "waits for room in a pipe" in found["processes"][0]["summary"]
         assert "<module>" in found["processes"][0]["wait_site"]
         assert "native frames" in shown
         assert process.poll() is None

@@ -277,6 +277,20 @@ def test_a_file_waits_for_who_holds_its_other_end(kind):
     assert "process 5" in found.detail
 
 
+@pytest.mark.parametrize("kind", ["pipe", "fifo", "local_socket", "tcp"])
+def test_who_writes_waits_for_room(kind):
+    writes = process(1, thread(1, **calls(number("write"), 5))), process(5, thread(5), ppid=1)
+    found = wait(seen(*writes, links={1: (link(kind, peers=(5,)),)}))
+    assert found.detail.startswith(f"waits for room in a {kind} to ")
+    assert found.on == (Node(5, 5),)
+
+
+def test_who_writes_to_a_file_waits_for_its_file_system():
+    writes = process(1, thread(1, **calls(number("write"), 5)))
+    found = wait(seen(writes, links={1: (link("file", mount="/data", fs="nfs4"),)}))
+    assert found.detail == "waits for a file on /data (nfs4)"
+
+
 @pytest.mark.parametrize("kind", ["pipe", "local_socket", "tcp", "lock"])
 def test_a_holder_outside_of_the_tree_is_another_program(kind):
     assert kinds(linked(link(kind, peers=(99,)))) == [Ends.PROGRAM]

@@ -98,6 +98,10 @@ ENDS = "waits for another thread to end"
         ((("mutex", "waits for main to release a lock"),) * 2, "take these locks in the same"),
         ((("lock", "waits for a lock that is held by process 7 (a)"),) * 2, "take these locks in"),
         ((("pipe", "waits for a pipe to process 7 (a)"),) * 2, "let one of them take no part"),
+        (
+            (("child", "waits for a child process"), ("pipe", "waits for room in a pipe to main")),
+            "read what is written while it is written",
+        ),
     ],
 )
 def test_a_ring_of_other_waits_than_locks_has_another_cure(waits, now):

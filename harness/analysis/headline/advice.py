@@ -129,7 +129,10 @@ def hang(result: ScenarioResult, cause: Cause) -> str:
 
 
 def _ring(chain: Sequence[Mapping[str, Any]]) -> str:
-    """The advice on threads that wait for one another in the same way; empty of other ones."""
+    """The advice on threads that wait for one another, by how they wait; empty where it says
+    nothing."""
+    if any(str(link.get("detail")).startswith("waits for room in ") for link in chain):
+        return "read what is written while it is written, as communicate() does: a pipe is small"
     if chain and all(_is_lock(link) for link in chain):
         if len(chain) == 1:
             return (

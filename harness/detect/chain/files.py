@@ -16,6 +16,7 @@ from harness.model.world import Link
 _STREAMS = frozenset(("tcp", "socket", "pipe", "fifo", "local_socket"))
 _LOCAL = frozenset(("pipe", "fifo", "local_socket"))
 _EVENTS = frozenset(("signalfd", "io_uring", "udp", "other", "device"))
+_SENDS = frozenset(("write", "writev", "sendto", "sendmsg"))
 _RECEIVES = frozenset(("read", "readv", "recvfrom", "recvmsg"))
 _NETWORK_FS = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "lustre", "afs", "gpfs")
 _FUSE_WAIT = "request_wait_answer"
@@ -37,8 +38,17 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
     if _is_fed(node, thread, links, facts):
         end = End(kind=Ends.WORKS, detail=f"exchanges data over {links[0].told}", sure=False)
         return _only(end, "data")
+    if call in _SENDS:
+        links = tuple(_full(link) for link in links)
     wait = of_links(node, thread, call, links, facts)
     return msgspec.structs.replace(wait, ends=(*wait.ends, *_own_timeout(node, links, facts)))
+
+
+def _full(link: Link) -> Link:
+    """What a thread waits for that writes: who reads the other end is to make room."""
+    if link.kind not in _STREAMS:
+        return link
+    return msgspec.structs.replace(link, told=f"room in {link.told}")
 
 
 def _own_timeout(node: Node, links: tuple[Link, ...], facts: Facts) -> tuple[End, ...]:
