@@ -138,6 +138,10 @@ def test_who_had_the_other_end_and_was_killed_is_asked_for_first():
     assert headline.of(run, info()).now.startswith("find out why the one that is gone ended")
 
 
+def test_what_is_stopped_has_somebody_who_stopped_it_also_where_no_chain_was_followed():
+    assert headline.of(hung(code="stopped", proven=False)).now.startswith("find out who stopped it")
+
+
 def test_what_is_not_proven_says_how_long_the_phase_took_before():
     end = {"kind": "outside", "detail": "waits for a signal", "sure": True}
     waits = {"name": "main", "wait": "pipe", "detail": "waits for a signal", "place": "a.py:10"}

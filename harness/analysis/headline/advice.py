@@ -123,8 +123,8 @@ def hang(result: ScenarioResult, cause: Cause) -> str:
         return "look who should wake it: its process alone has the other end of what it waits for"
     if kind == "dead" and _nobody(evidence):
         return "look who should give that lock back or end that wait: no thread is seen that would"
-    if kind in _END:
-        return _END[kind]
+    if (end := kind or cause.code) in _END:
+        return _END[end]
     return "look at the stacks: the first line of your own is where it stands"
 
 
