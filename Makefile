@@ -15,18 +15,15 @@ else
 BACKEND := cpu
 endif
 # An outer guard: no test relies on that limit.
-EACH      = --dist worksteal --timeout 300
-PARALLEL  = -n 2 $(EACH)
-COMPUTING = -n 3 $(EACH)
-WAITING   = -n 6 $(EACH)
+EACH     = --dist worksteal --timeout 300
+PARALLEL = -n 2 $(EACH)
+# Most integration tests wait. tests/ordering.py sees to it that at each time some compute.
+WAITING  = -n 6 $(EACH)
 # Percent of the lines of harness/; pyproject.toml says what is left out, and why.
 COVERED = 90
 MEASURE = HARNESS_MEASURED=$(CURDIR)/tests/measured.py $(BIN)/python -m pytest --cov=harness
 LONG    = $(BIN)/python -m pytest --durations=15
 CONTROLS = tests/integration/test_controls.py
-
-# Each of the six would collect all other files too, for a second and a half.
-WAIT = $(shell grep -l 'mark[.]waits' tests/integration/test_*.py)
 
 # Many tests start the harness anew. Where its modules are compiled each time, that takes twice as long.
 unexport PYTHONDONTWRITEBYTECODE
@@ -43,23 +40,18 @@ selftest: $(VENV)/installed
 unit: $(VENV)/test-installed
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit $(ARGS)
 
-# Two groups: those that compute have the cores for themselves, those that wait go side by side.
-# Each ends with a closing line of its own; the second one gives the coverage of both before it.
 # With ARGS, which select tests, nothing is measured.
 test: lint
 ifeq ($(ARGS),)
 	@rm -f .coverage .coverage.* .coverage-*
-	@ended=0; \
-	  $(MEASURE) $(COMPUTING) -m 'not slow and not mac and not waits' --cov-report= || ended=$$?; \
-	  $(MEASURE) $(WAITING) -m 'not slow and not mac and waits' $(WAIT) --cov-append \
-	    --cov-fail-under=$(COVERED) --cov-report=term:skip-covered || ended=$$?; \
-	  exit $$ended
+	$(MEASURE) $(WAITING) -m 'not slow and not mac' --cov-fail-under=$(COVERED) \
+	  --cov-report=term:skip-covered
 else
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 endif
 
 # The long ones: many repeats, long stalls, big outputs. The controls, of which some spin, have the
-# machine for themselves. The others are in two groups, as in `make test`.
+# machine for themselves; then those that compute have, and those that wait go side by side.
 test-slow: $(VENV)/test-installed
 ifeq ($(ARGS),)
 	@ended=0; \

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import gather_lines
 import hypothesis
+import ordering
 import pytest
 import smollm2
 
@@ -68,6 +69,12 @@ def pytest_configure() -> None:
     for number in (signal.SIGHUP, signal.SIGINT):
         if signal.getsignal(number) is signal.SIG_IGN:
             signal.signal(number, lambda *_: None)
+
+
+@pytest.hookimpl(trylast=True)  # after they have been shuffled
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if (workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))) > 1:
+        items[:] = ordering.shared(items, workers)
 
 
 @pytest.hookimpl(hookwrapper=True)

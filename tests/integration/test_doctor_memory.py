@@ -44,7 +44,8 @@ def doctor(once):
         (folder / "gdb").chmod(0o755)
 
     path = os.pathsep.join([str(once("silent-gdb", make)), os.environ["PATH"]])
-    return lambda *options, **variables: harness("doctor", *options, PATH=path, **variables)
+    variables = {"PATH": path, "PYTHONPATH": f"{ROOT / 'tests' / 'light'}:{ROOT}"}
+    return lambda *options, **more: harness("doctor", *options, **variables, **more)
 
 
 @pytest.fixture(scope="session")

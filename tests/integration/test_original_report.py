@@ -13,6 +13,7 @@ import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="limits the address space")
 ROOT = Path(__file__).parents[2]
+LIGHT = ROOT / "tests" / "light"
 CASE = ROOT / "scenarios" / "cases" / "original_report"
 SMALLER = {
     '"hidden_size": 1024': '"hidden_size": 704',
@@ -29,7 +30,7 @@ def run_of_the_case(folder, changes):
         assert common.read_text().count(old) == 1
         common.write_text(common.read_text().replace(old, new))
     # Unmeasured: other tests run the same lines.
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HARNESS_MEASURED": ""}
+    environment = {**os.environ, "PYTHONPATH": f"{LIGHT}:{ROOT}", "HARNESS_MEASURED": ""}
     words = ("run", "case", "--steps", "2", "--json", "--jobs", "2")
     done = forked.harness(*words, folder=folder, environment=environment)
     assert done.returncode == 1, done.stderr
