@@ -162,6 +162,18 @@ def test_one_of_several_threads_is_joined_by_a_guess():
     assert follow(MAIN, Facts(found)).end.kind is Ends.DEAD
 
 
+@pytest.mark.parametrize(("others", "way"), [((3,), (1, 3)), ((3, 4), (1,))])
+def test_the_thread_that_is_joined_is_told_with_its_wait_beside_a_heartbeat(others, way):
+    waiting = [thread(tid) for tid in others]
+    one = process(1, thread(1), thread(2, **SLEEPER), *waiting)
+    stacks = (stack(*JOINS), stack(*HELPER, tid=2, main=False))
+    stacks += tuple(stack(*IN_A_QUEUE, tid=tid, main=False) for tid in others)
+    found = seen(one, rearmed=AGAIN, doings={2: did()}, stacks={1: (stacks, stacks)})
+    chain = follow(MAIN, Facts(found))
+    assert (chain.end.kind, chain.end.sure) == (Ends.DEAD, False)
+    assert tuple(link.tid for link in chain.links) == way
+
+
 def test_lines_that_come_from_a_child_through_a_joined_thread_are_believed():
     link = Link(told="a pipe", kind="pipe", peers=(5,))
     one, child = process(1, thread(1), thread(2, **READS)), process(5, thread(5, **SLEEPER), ppid=1)

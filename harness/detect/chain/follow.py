@@ -211,11 +211,26 @@ class _Walk:
             told = (_may_work(one, facts) for one in beside)
             return [*others, *(one for one in told if one.end.kind is not Ends.WORKS)]
         if beside:
-            return [_nobody(beside, self._certain, facts)]
+            nobody = _nobody(beside, self._certain, facts)
+            return [msgspec.structs.replace(nobody, path=self._to_joined(nobody.path))]
         ring = _ring(self._start, self._waits)
         names = " and ".join(facts.name(node) for node in dict.fromkeys(ring))
         detail = f"{names} wait for one another" if len(set(ring)) > 1 else "waits for itself"
         return [*others, _Reached(End(kind=Ends.CYCLE, detail=detail), ring, True)]
+
+    def _to_joined(self, way: tuple[Node, ...]) -> tuple[Node, ...]:
+        """The way, and the thread whose end is waited for there, if it is the only one that does
+        not go on in its own beat: its wait is the one that nobody ends."""
+        if not self._facts.joins(way[-1]):
+            return way
+        may_end = [
+            node
+            for node in self._waits[way[-1]].on
+            if node in self._waits
+            and node not in way
+            and not _is_beside(node, self._waits, self._joined, self._facts)
+        ]
+        return (*way, *may_end) if len(may_end) == 1 else way
 
 
 def _guessed(end: End) -> End:
