@@ -245,6 +245,15 @@ def proof_lacks(pid):
             return {reason.code for reason in reasons}
 
 
+def lacks_of_main(pid):
+    """Codes of the reasons why the main thread of a process is not proven dead by itself."""
+    gatherer = Gatherer(pid)
+    window = gatherer.window(SPAN_S, LOOKS)
+    worlds = [world for look in window for world in look.worlds.values()]
+    reasons = closed([Node(pid, pid)], worlds, gatherer.complete([window]))
+    return {reason.code for reason in reasons}
+
+
 class Victim:
     """A Python process that runs `code` and then does whatever the code does, for ever."""
 
@@ -306,11 +315,7 @@ def test_a_wait_that_the_end_of_a_child_interrupts_is_not_proven():
     )
     with Victim(code) as victim:
         assert victim.settles({"timed_wait"}) == {"timed_wait"}  # its child has come to rest
-        pid, gatherer = victim.process.pid, Gatherer(victim.process.pid)
-        window = gatherer.window(SPAN_S, LOOKS)
-        worlds = [world for look in window for world in look.worlds.values()]
-        reasons = closed([Node(pid, pid)], worlds, gatherer.complete([window]))
-        assert {reason.code for reason in reasons} == {"timed_wait"}
+        assert lacks_of_main(victim.process.pid) == {"timed_wait"}
 
 
 def test_one_that_has_ended_is_not_called_dead():
@@ -390,6 +395,51 @@ def test_an_io_uring_forbids_it():
         if int(victim.process.stdout.readline()) < 0:
             pytest.skip("this kernel does not let us make an io_uring")
         assert victim.settles({"async_io"}) == {"async_io"}
+
+
+def test_an_io_uring_whose_file_is_closed_forbids_it():
+    code = (
+        "import ctypes, mmap\n"
+        "ring = ctypes.CDLL(None).syscall(425, 8, ctypes.create_string_buffer(120))\n"
+        "kept = ring < 0 or mmap.mmap(ring, 4096, flags=mmap.MAP_SHARED)\n"
+        "os.closerange(3, 99)  # also the copy that mmap has made\n"
+        "print(ring, flush=True); threading.Event().wait()"
+    )
+    with Victim(code) as victim:
+        if int(victim.process.stdout.readline()) < 0:
+            pytest.skip("this kernel does not let us make an io_uring")
+        assert victim.settles({"async_io"}) == {"async_io"}
+
+
+def test_a_context_of_asynchronous_input_that_may_signal_an_eventfd_forbids_it():
+    code = (
+        "import ctypes, platform\n"
+        "libc, context = ctypes.CDLL(None), ctypes.c_ulong(0)\n"
+        "call = {'x86_64': 206, 'aarch64': 0}[platform.machine()]\n"
+        "print(libc.syscall(call, 8, ctypes.byref(context)), flush=True)\n"
+        "event = libc.eventfd(0, 0); os.read(event, 8)"
+    )
+    with Victim(code) as victim:
+        if int(victim.process.stdout.readline()) < 0:
+            pytest.skip("this kernel has no asynchronous input of its own")
+        assert victim.settles({"async_io"}) == {"async_io"}
+
+
+def test_a_pipe_that_a_child_has_in_an_io_uring_alone_is_not_closed():
+    code = (
+        "import ctypes\n"
+        "r, w = os.pipe()\n"
+        "if (child := os.fork()) == 0:\n"
+        "    call = ctypes.CDLL(None).syscall\n"
+        "    ring = call(425, 8, ctypes.create_string_buffer(120))\n"
+        "    print(min(ring, call(427, ring, 2, (ctypes.c_int * 1)(w), 1)), flush=True)\n"
+        "    os.close(r); os.close(w); time.sleep(600)\n"
+        "os.read(r, 1)"
+    )
+    with Victim(code) as victim:
+        if int(victim.process.stdout.readline()) < 0:
+            pytest.skip("this kernel does not let us make an io_uring")
+        assert lacks_of_main(victim.process.pid) == {"io"}
 
 
 # A fork; then its child waits for a private futex, and itself for the end of an asynchronous read:

@@ -441,6 +441,28 @@ def test_a_file_that_is_on_its_way_through_a_socket_may_be_any_file(monkeypatch,
     assert file_table.FileTable().complete(5) is complete
 
 
+@pytest.mark.parametrize(
+    ("told", "holder", "complete"),
+    [
+        ("CachedSqHead:\t4\nCachedCqTail:\t4\nUserFiles:\t0\n", 9, True),
+        ("CachedSqHead:\t5\nCachedCqTail:\t4\nUserFiles:\t0\n", 9, False),  # one is at work
+        ("CachedSqHead:\t4\nCachedCqTail:\t4\nUserFiles:\t1\n", 9, False),
+        ("", 9, False),  # a kernel that does not say
+        ("", 5, True),  # its own, which is asked for elsewhere
+    ],
+)
+def test_a_file_that_another_process_has_in_an_io_uring_may_be_any_file(
+    monkeypatch, told, holder, complete
+):
+    files = {5: [(3, "pipe:[1]")], 9: []}
+    files[holder] = [*files[holder], (4, "anon_inode:[io_uring]")]
+    monkeypatch.setattr(reading, "read", lambda path: b"")
+    monkeypatch.setattr(reading, "numbers", lambda folder: [5, 9])
+    monkeypatch.setattr(file_table, "opened", files.get)
+    monkeypatch.setattr(file_table, "info", lambda pid, file: told)
+    assert file_table.FileTable().complete(5) is complete
+
+
 def test_the_kernel_says_how_many_files_are_on_their_way():
     near, far = socket.socketpair()
     with near, far:

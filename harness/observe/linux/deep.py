@@ -133,6 +133,8 @@ def _surroundings(pid: int) -> Surroundings:
     devices, asynchronous = files.working_alone(pid)
     if asynchronous is not None:
         asynchronous += _called(status)
+    if asynchronous == () and not devices:  # one reason is enough
+        asynchronous = files.completing(pid)
     return Surroundings(
         tracer=int(status[b"TracerPid"][0]) if b"TracerPid" in status else None,
         pending=_pending(status),

@@ -13,6 +13,7 @@ from harness.observe.linux import reading
 _ACCESS, READ_ONLY, WRITE_ONLY = 0o3, 0, 1
 _INIT = frozenset((0, 1, 2))
 """Common ancestors that tell nothing: the kernel, init, and the kernel's threads."""
+_RING = "anon_inode:[io_uring]"
 _SIZE = 20
 """Place of the size of the memory among a stat's fields after the name."""
 
@@ -31,6 +32,7 @@ class FileTable:
         self._kin = Kin()
         self._events: dict[str, list[Holder]] | None = None
         self._sent: bool | None = None
+        self._rings: set[int] | None = None
 
     def holders(self, target: str) -> list[Holder]:
         """The holders of a file that is named so, such as `pipe:[123]`."""
@@ -46,11 +48,13 @@ class FileTable:
 
         What has no name is inherited, so the others' processes matter that descend from an ancestor
         of `pid`; `anybody`: it has a name, by which any process may have opened it. An open file
-        that was sent, and not received yet, may be this one: no process has it then.
+        that was sent, and not received yet, may be this one: no process has it then. So may one
+        that another process has in an io_uring alone; that of `pid` itself is another question.
         """
         self._all()
         return not (self._kin.hidden() or self._are_sent()) and not any(
-            anybody or self._kin.near(pid, other) for other in self._closed
+            anybody or self._kin.near(pid, other)
+            for other in self._closed | (self._ringing() - {pid})
         )
 
     def descends(self, pid: int, ancestor: int) -> bool:
@@ -75,6 +79,13 @@ class FileTable:
             sockets = (holders[0] for _, holders in self.named("socket:"))
             self._sent = any(info_line(*one, "scm_fds") not in (None, "0") for one in sockets)
         return self._sent
+
+    def _ringing(self) -> set[int]:
+        """The processes with an io_uring that may have files of which nothing else is seen."""
+        if self._rings is None:
+            rings = self.holders(_RING)
+            self._rings = {holder.pid for holder in rings if not _is_idle(info(*holder))}
+        return self._rings
 
     def _all(self) -> dict[str, list[Holder]]:
         if self._holders is None:
@@ -174,6 +185,14 @@ def info_line(pid: int, file: int, name: str) -> str | None:
     """The word after `name:` in what the kernel says of an open file."""
     found = re.search(rf"^{re.escape(name)}:\s*(\S+)", info(pid, file), re.M)
     return found[1] if found else None
+
+
+def _is_idle(told: str) -> bool:
+    """Check whether an io_uring has no files of its own, and as many ends as beginnings."""
+    found = dict(re.findall(r"^(UserFiles|CachedSqHead|CachedCqTail):\s*(\d+)$", told, re.M))
+    return found.get("UserFiles") == "0" and (
+        "CachedSqHead" in found and found["CachedSqHead"] == found.get("CachedCqTail")
+    )
 
 
 def access(holder: Holder) -> int | None:

@@ -19,6 +19,11 @@ _HARMLESS = frozenset(
 """Character devices, by their numbers, that wake only who waits for them in a call of its own."""
 _ASYNCHRONOUS = ("anon_inode:[io_uring]", "anon_inode:[userfaultfd]")
 """The second supplies pages of memory, for which a futex call waits as well, from wherever."""
+_COMPLETES = (
+    (b"anon_inode:[io_uring]", "an io_uring, whose rings are mapped"),
+    (b"/[aio]", "asynchronous input and output (io_setup), which may signal an eventfd"),
+)
+"""Mappings that outlive their file, or have none."""
 _O_ASYNC = 0o20000
 _AT_FDCWD, _AT_STATX_DONT_SYNC, _STATX_TYPE, _STATX_INODE = -100, 0x4000, 1, 0x100
 _MODE, _INODE, _NUMBERS = slice(28, 30), slice(32, 40), slice(128, 136)
@@ -72,6 +77,15 @@ def working_alone(pid: int) -> tuple[tuple[str, ...] | None, tuple[str, ...] | N
         elif target.startswith(_ASYNCHRONOUS) or _signals(pid, name):
             asynchronous.add(f"{told} open, which can signal or complete by itself")
     return tuple(sorted(devices)), tuple(sorted(asynchronous))
+
+
+def completing(pid: int) -> tuple[str, ...] | None:
+    """What the memory of a process shows that completes by itself; None when it cannot be read.
+
+    An io_uring works on when its file is closed, as a context of io_setup does, which has none.
+    """
+    text = reading.read(f"/proc/{pid}/maps")
+    return tuple(told for mark, told in _COMPLETES if mark in text) if text else None
 
 
 def _harmless(numbers: tuple[int, int]) -> bool:
