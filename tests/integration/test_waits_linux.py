@@ -325,6 +325,21 @@ def test_the_other_end_of_a_connection_on_this_machine_is_its_process(versions):
         assert link.told.endswith("of this machine")
 
 
+def test_the_other_end_of_a_socket_for_datagrams_is_who_serves_all_at_its_address():
+    code = (
+        "import os, socket, time\n"
+        "serves = socket.socket(type=socket.SOCK_DGRAM); serves.bind(('', 0))\n"
+        "child = os.fork() or time.sleep(600)\n"
+        "asks = socket.socket(type=socket.SOCK_DGRAM)\n"
+        "asks.connect(('127.0.0.1', serves.getsockname()[1])); serves.close()\n"
+        "print('ready', child, flush=True); asks.recv(9)"
+    )
+    with python(code) as (process, child):
+        (link,) = links_of(process.pid, "recvfrom")
+        assert (link.kind, link.peers, link.remote) == ("udp", (child,), None)
+        assert link.reopenable
+
+
 @pytest.mark.parametrize(
     ("make", "call", "kind"),
     [

@@ -114,6 +114,32 @@ def test_who_is_yet_to_accept_a_local_connection_is_at_its_other_end(ends, monke
     assert link.reopenable, "which of its holders accepts it nobody can say"
 
 
+SERVERS = {
+    "the address": (b"0100007F:1F90", b"00000000:0000", (6,)),
+    "any address": (b"00000000:1F90", b"00000000:0000", (6,)),
+    "any of IPv6": (b"0" * 32 + b":1F90", b"0" * 32 + b":0000", (6,)),
+    "another address": (b"0200007F:1F90", b"00000000:0000", ()),
+    "another port": (b"0100007F:1F91", b"00000000:0000", ()),
+    "connected to us": (b"0100007F:1F90", b"0100007F:C350", (6,)),
+    "connected to another one": (b"0100007F:1F90", b"0100007F:C351", ()),
+}
+
+
+@pytest.mark.parametrize(("local", "remote", "peers"), SERVERS.values(), ids=SERVERS)
+def test_who_serves_datagrams_to_all_is_at_the_other_end(ends, monkeypatch, local, remote, peers):
+    rest = b" 07 00000000:00000000 00:00000000 00000000 0 0 %d 2 0 0\n"
+    rows = b" 0: %s %s" % (local, remote) + rest % 74
+    rows += b" 1: 0100007F:C350 0100007F:1F90" + rest % 73
+    monkeypatch.setattr(
+        reading, "read", lambda path: b"  sl\n" + rows if path == "/proc/5/net/udp" else b""
+    )
+    link = ends.link("socket:[73]", 5)
+    assert (link.kind, link.peers, link.told) == (
+        "udp", peers, "a socket to port 8080 of this machine"
+    )  # fmt: skip
+    assert link.reopenable, "anybody may send it a datagram who has its address"
+
+
 LISTENERS = {
     "the address": (b"0100007F:1F90", 74, (6,)),
     "any address": (b"00000000:1F90", 74, (6,)),

@@ -116,6 +116,10 @@ class Sockets:
             if (one.protocol, one.local, one.remote) == (row.protocol, row.remote, row.local)
         ]
         here = bool(ends) or _of_this_machine(row)
+        if here and not ends and row.protocol == "udp":
+            # Who serves many has a socket that is connected to none of them.
+            free = [one for one in self._namespace(pid) if not _port(one.remote)]
+            ends = [one for one in free if _is_at(one, row)]
         if here and (listeners := _accepting(row, ends, self._namespace(pid))):
             told = f"an unaccepted connection to port {_port(row.remote)} of this machine"
             return self._unaccepted(told, "tcp", listeners, pid)
@@ -168,15 +172,20 @@ def _accepting(row: Row, ends: Sequence[Row], rows: Sequence[Row]) -> list[int]:
     The other end of one that is not belongs to nobody, or is not there yet.
     """
     waits = all(not end.inode and end.state in (_ESTABLISHED, _SYN_RECEIVED) for end in ends)
-    if not waits or row.state != (_ESTABLISHED if ends else _SYN_SENT):
+    if not waits or row.state != (_ESTABLISHED if ends else _SYN_SENT) or row.protocol != "tcp":
         return []
-    port = _port(row.remote)
     return [
         one.inode
         for one in rows
-        if one.protocol == row.protocol == "tcp" and one.state == _LISTENS
-        and _port(one.local) == port and (one.local == row.remote or _any_address(one.local))
-    ]  # fmt: skip
+        if one.protocol == "tcp" and one.state == _LISTENS and _is_at(one, row)
+    ]
+
+
+def _is_at(one: Row, row: Row) -> bool:
+    """Check whether a socket has the address that another one has its other end at."""
+    return (one.protocol, _port(one.local)) == (row.protocol, _port(row.remote)) and (
+        one.local == row.remote or _any_address(one.local)
+    )
 
 
 def _any_address(text: str) -> bool:
