@@ -44,9 +44,12 @@ def wait(found, node=MAIN):
     return wait_of(node, Facts(found))
 
 
+KNOWN_BESIDE = ("links", "futexes", "rearmed", "doings")
+
+
 def alone(**fields):
     """The wait of the only thread of a process, and beside it what else is known."""
-    beside = {name: fields.pop(name) for name in ("links", "futexes", "rearmed") if name in fields}
+    beside = {name: fields.pop(name) for name in KNOWN_BESIDE if name in fields}
     return wait(seen(process(1, thread(1, **fields)), **beside))
 
 
@@ -132,6 +135,20 @@ def test_a_clock_that_is_armed_again_and_again_polls():
         assert found.detail == "looks for something again and again every 1 s"
         assert not found.known
         assert alone(**call, rearmed={1: 2}).code != "poll"
+
+
+PERIODS = {
+    "its clock ends its waits": (1.0, Doings(seconds=9.0, wakes=9), "1 s"),
+    "others end its waits": (29.0, Doings(seconds=8.0, wakes=4), "2 s"),
+    "it was seen to wait once": (29.0, Doings(seconds=8.0, wakes=1), "29 s"),
+    "there is less left of its clock": (0.4, Doings(seconds=9.0, wakes=9), "1 s"),
+}
+
+
+@pytest.mark.parametrize(("left", "did", "told"), PERIODS.values(), ids=PERIODS)
+def test_a_poll_is_told_with_the_time_between_its_waits(left, did, told):
+    found = alone(**sleeps(left), rearmed={1: 3}, doings={1: did})
+    assert found.detail == f"looks for something again and again every {told}"
 
 
 def test_what_was_armed_before_a_wait_without_a_clock_is_over():

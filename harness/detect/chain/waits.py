@@ -141,7 +141,8 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
 def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
     """A clock that is armed anew: it looks for something, which others may bring about."""
     seconds = thread.wakes_in
-    every = f" every {units.duration(seconds)}" if seconds and seconds >= 0.001 else ""
+    period = _period(node, seconds, facts)
+    every = f" every {units.duration(period)}" if period and period >= 0.001 else ""
     poll = End(kind=Ends.POLLS, detail=f"looks for something again and again{every}", sure=False)
     inner = _blocked(node, thread, facts)
     # Peers that wake it without a clock of its own do go on.
@@ -153,6 +154,13 @@ def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
         known=False,
         ends=(poll, *(end for end in inner.ends if end.kind not in over)),
     )
+
+
+def _period(node: Node, left: float | None, facts: Facts) -> float | None:
+    """The time between two waits of a clock: as they were seen, else what is left of this one."""
+    did = facts.observed.doings.get(node.tid)
+    many = left is not None and did is not None and did.wakes > 1
+    return did.seconds / did.wakes if did is not None and many else left
 
 
 def _waiting(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
