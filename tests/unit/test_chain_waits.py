@@ -595,6 +595,25 @@ def test_a_signal_that_a_timer_may_send_is_said_and_believed(around, call, belie
     chain = follow((Node(1, 1),), Facts(found))
     assert (chain.end.kind, chain.alive, chain.believed) == (Ends.OUTSIDE, False, believed)
     assert chain.end.detail.endswith("which a timer may send") == believed
+    # A file of signals takes them one by one as well.
+    reads = process(1, thread(1, **READS))
+    found = seen(reads, around=replace(ALONE, **around), links={1: (A_SIGNAL,)})
+    chain = follow((Node(1, 1),), Facts(found))
+    takes = any(around.get(name) for name in ("alarm", "timers", "alarm_blocked"))
+    assert (chain.end.kind, chain.alive, chain.believed) == (Ends.OUTSIDE, False, takes)
+
+
+def test_a_file_of_signals_beside_others_is_no_wait_for_a_timer():
+    polls = process(1, thread(1, **calls(number("poll"), 0x7F00, 2, 2**64 - 1)))
+    links = {1: (A_SIGNAL, link("tcp", remote="10.0.0.5:443"))}
+    chain = follow((Node(1, 1),), Facts(seen(polls, around=replace(ALONE, timers=1), links=links)))
+    assert not chain.believed
+
+
+def test_a_file_of_signals_is_also_for_what_others_of_the_tree_send():
+    family = process(1, thread(1, **READS)), process(5, thread(5, **sleeps(9.0)), ppid=9)
+    found = wait(seen(*family, links={1: (A_SIGNAL,)}))
+    assert (found.on, found.known, kinds(found)) == ((Node(5, 5),), False, [Ends.OUTSIDE])
 
 
 def test_who_only_may_wait_for_a_thread_that_takes_signals_does_not_believe_in_a_timer():

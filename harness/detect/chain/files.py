@@ -8,7 +8,13 @@ import msgspec
 
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.groups import together
-from harness.detect.chain.helpers import children, from_outside, noticed
+from harness.detect.chain.helpers import (
+    TAKES_A_SIGNAL,
+    children,
+    for_a_signal,
+    from_outside,
+    noticed,
+)
 from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.model import Thread
 from harness.model.world import Link
@@ -70,6 +76,8 @@ def _own_timeout(node: Node, links: tuple[Link, ...], facts: Facts) -> tuple[End
 def of_links(node: Node, thread: Thread, call: str, links: tuple[Link, ...], facts: Facts) -> Wait:
     """The wait of a thread for each of `links`, of which there is at least one."""
     below = _noticed(node, links, facts)
+    if not below and all(link.kind == "signalfd" for link in links):
+        return for_a_signal(node, TAKES_A_SIGNAL, facts)
     # A signal may be the end of a child.
     told = [link for link in links if link.kind != "signalfd"] if below else list(links)
     waits = [_one(node, thread, call, link, facts) for link in told]

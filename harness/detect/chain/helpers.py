@@ -27,6 +27,8 @@ _OF_EXECUTORS = frozenset(
 """Functions of the threads that end a future: a worker at work, or who waits for the processes."""
 _TO_END = frozenset(("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"))
 """Signals by which a process is asked to end."""
+TAKES_A_SIGNAL = "rt_sigtimedwait"
+"""The call that takes signals one by one, as a read of a file of signals does."""
 _PRIVATE = late.compile(r"^_*(PyThread_acquire_lock|take_gil|Py(Mutex|ParkingLot|Semaphore)_)")
 """Functions of Python's own locks, of which each release has some."""
 
@@ -148,7 +150,7 @@ def for_a_signal(node: Node, call: str, facts: Facts) -> Wait:
     """The wait for a signal. One that a timer sends comes by itself, and nobody sees when."""
     around = facts.surroundings(node.pid)
     # Who takes signals one by one needs no handler.
-    takes = around is not None and around.alarm_blocked and call == "rt_sigtimedwait"
+    takes = around is not None and around.alarm_blocked and call == TAKES_A_SIGNAL
     if around is None or not (around.alarm or around.timers or takes):
         return from_outside(node, "waits for a signal", "signal", facts)
     detail = "waits for a signal, which a timer may send"
