@@ -603,6 +603,21 @@ def test_a_signal_that_a_timer_may_send_is_said_and_believed(around, call, belie
     assert (chain.end.kind, chain.alive, chain.believed) == (Ends.OUTSIDE, False, takes)
 
 
+COMES = {
+    "a datagram": ("recvfrom", link("udp", reopenable=True)),
+    "the end of a request": ("io_uring_enter", link("io_uring", reopenable=True)),
+    "the end of a request, of a registered ring": ("io_uring_enter", link("terminal", person=True)),
+    "a change of a folder": ("read", link("inotify", reopenable=True)),
+}
+
+
+@pytest.mark.parametrize(("call", "comes"), COMES.values(), ids=COMES)
+def test_what_may_come_from_anybody_may_come_from_a_process_of_the_tree(call, comes):
+    waits = process(1, thread(1, **calls(number(call), 4)))
+    found = wait(seen(waits, process(5, thread(5), ppid=9), links={1: (comes,)}))
+    assert (found.on, found.known, kinds(found)) == ((Node(5, 5),), False, [Ends.OUTSIDE])
+
+
 def test_a_file_of_signals_beside_others_is_no_wait_for_a_timer():
     polls = process(1, thread(1, **calls(number("poll"), 0x7F00, 2, 2**64 - 1)))
     links = {1: (A_SIGNAL, link("tcp", remote="10.0.0.5:443"))}

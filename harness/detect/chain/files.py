@@ -26,6 +26,9 @@ _SENDS = frozenset(("write", "writev", "sendto", "sendmsg"))
 _RECEIVES = frozenset(("read", "readv", "recvfrom", "recvmsg"))
 _NETWORK_FS = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "lustre", "afs", "gpfs")
 _FUSE_WAIT = "request_wait_answer"
+_OF_A_RING = "io_uring_enter"
+"""What is awaited in an io_uring is not shown: any process may be at its other end. The ring may be
+given by its place among those that are registered: the file of that number is another one then."""
 _EARLY = 3.0
 """A timeout that is so many times as long as a wait did not end it."""
 
@@ -127,13 +130,15 @@ def _only(end: End, code: str) -> Wait:
 
 
 def _one(node: Node, thread: Thread, call: str, link: Link, facts: Facts) -> Wait:
+    if call == _OF_A_RING:
+        return from_outside(node, "waits for an io_uring", "io_uring", facts)
     if link.kind == "terminal":
         return _terminal(link)
     if link.unseen:
         return _only(End(kind=Ends.UNSEEN, detail=f"waits for {link.told}"), link.kind)
     if link.kind == "local_socket" and call == "connect" and not link.peers:
         return from_outside(node, "waits to be connected to a local socket", "socket", facts)
-    if link.reopenable and not link.peers and link.kind in ("tcp", "local_socket"):
+    if link.reopenable and not link.peers and link.kind in ("tcp", "local_socket", "udp"):
         # Who has connected before is served by another thread, or by a child.
         kind = Ends.NETWORK if link.kind == "tcp" else Ends.OUTSIDE
         return from_outside(node, f"waits for {link.told}", "socket", facts, kind)
