@@ -121,6 +121,12 @@ class Doubts:
         self._run.log.stage("not a hang: the doubt is taken back after %s", lasted)
         self._close(now)
 
+    def ended(self, now: float, by_itself: bool) -> None:
+        """The run has ended before it was looked at again. One that did so by itself went on."""
+        if by_itself:
+            self.take_back(now)
+        self._close(None)
+
     def confirm(self) -> None:
         """The run is called hung, whether because of the doubt or of something else."""
         self._close(None)

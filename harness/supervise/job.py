@@ -343,6 +343,7 @@ class Job:
             source.tracker.judge_end(time.monotonic())
         self._samples.close()
         self._collector.end()
+        self._doubts.ended(time.monotonic(), by_itself=ended and process.signal is None)
         source.read()
         if run.cause is not None and run.end_reason is None:
             # It ended while it was looked at or waited for, and not by us.

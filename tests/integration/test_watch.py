@@ -153,6 +153,21 @@ def test_a_divergence_overrules_its_exit_code(tmp_path):
     assert result(tmp_path)["outcome"] == "diverged"
 
 
+def test_a_doubt_is_kept_though_its_command_ends_at_once(tmp_path):
+    code = (
+        "import os, time\n"
+        "for step in range(5): print(f'step {step} loss 2.0', flush=True)\n"
+        "while not os.path.exists('told'): time.sleep(0.01)\n"
+    )
+    told = ("--notify", "sh -c 'cat > told'", "--budget", "240")
+    done = watch(tmp_path, sys.executable, "-c", code, options=told)
+    assert done.returncode == 0, done.stderr
+    one = result(tmp_path)
+    (doubt,) = one["doubts"]
+    assert (one["outcome"], doubt["end"]["kind"]) == ("completed", "polls")
+    assert doubt["taken_back_s"] > doubt["said_s"]
+
+
 def test_its_steps_are_those_that_it_prints(tmp_path):
     ran = watch(tmp_path, "sh", "-c", STEPS)
     assert ran.returncode == 0

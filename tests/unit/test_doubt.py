@@ -355,6 +355,15 @@ def test_a_step_takes_the_doubt_back_and_the_next_one_begins_anew(doubted):
     assert one.look(230.0, HANGS, since=139.0) is not None
 
 
+@pytest.mark.parametrize(("by_itself", "taken_back"), [(True, 110.0), (False, None)])
+def test_a_run_that_ends_while_it_is_doubted_keeps_its_doubt(doubted, by_itself, taken_back):
+    one = doubted()
+    one.look(106.0, HANGS)
+    one.run._doubts.ended(110.0, by_itself)
+    assert [record.taken_back_s for record in one.run._doubts.over] == [taken_back]
+    assert [event for event, _ in one.told] == ["doubt", "taken_back"][: 1 + by_itself]
+
+
 def test_work_that_is_seen_takes_it_back_as_well(doubted):
     one = doubted()
     one.look(106.0, HANGS)
