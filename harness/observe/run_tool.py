@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Sequence
 from typing import IO
 
@@ -35,6 +36,9 @@ _NOTICE_S = 0.05
 """The seconds until it is seen that a program is to be ended."""
 _END_S = 2.0
 """The longest wait for a killed program, in seconds."""
+_LOOK_S = 0.001
+_SPENT: weakref.WeakKeyDictionary[threading.Event, float] = weakref.WeakKeyDictionary()
+_SPENDING = threading.Lock()
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,10 +81,10 @@ def run(
     try:
         output, errors, problem = _read(process.stdout, process.stderr, deadline, limit, stop)
         # One that has closed its outputs may take its time to end.
-        while not problem and _runs(process):
+        while not problem and not _has_ended(process, _NOTICE_S, stop):
             problem = _over(deadline, stop)
     finally:
-        _end(process)
+        _end(process, stop)
     if problem == "timeout":
         problem = f"no answer in {duration(timeout)}"
     return Answer(
@@ -121,21 +125,38 @@ def _over(deadline: float, stop: threading.Event) -> str:
     return "timeout" if time.monotonic() >= deadline else ""
 
 
-def _runs(process: subprocess.Popen[bytes]) -> bool:
-    try:
-        process.wait(_NOTICE_S)
-    except subprocess.TimeoutExpired:
-        return True
-    return False
+def spent(stop: threading.Event) -> float:
+    """The CPU time, in seconds, of the programs that were run until `stop`, and have ended."""
+    with _SPENDING:
+        return _SPENT.get(stop, 0.0)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _has_ended(process: subprocess.Popen[bytes], seconds: float, stop: threading.Event) -> bool:
+    """Wait for the end of a program, for so long at most, and count what it has used."""
+    until = time.monotonic() + seconds
+    while process.returncode is None:
+        try:
+            pid, status, used = os.wait4(process.pid, os.WNOHANG)
+        except ChildProcessError:  # SIGCHLD is ignored
+            process.wait()
+            return True
+        if pid:
+            process.returncode = os.waitstatus_to_exitcode(status)
+            with _SPENDING:
+                _SPENT[stop] = _SPENT.get(stop, 0.0) + used.ru_utime + used.ru_stime
+        elif time.monotonic() >= until:
+            return False
+        else:
+            time.sleep(_LOOK_S)
+    return True
+
+
+def _end(process: subprocess.Popen[bytes], stop: threading.Event) -> None:
     """End the program and its group, and do not wait for one that even SIGKILL cannot end."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_END_S)
+        if _has_ended(process, _END_S, stop):
             _bury(process.pid)
     for stream in (process.stdout, process.stderr):
         if stream is not None:

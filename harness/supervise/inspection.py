@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from harness.model.world import World
 from harness.observe import platform
 from harness.supervise import loops
 from harness.supervise.debug import RunLog
-from harness.supervise.duty import Duty
+from harness.supervise.duty import Duty, used
 from harness.supervise.gather import Gatherer, StackTaker
 
 _KEPT = 8
@@ -42,9 +41,10 @@ LONG_S = 60.0
 SOON_S, AT_ONCE = 5.0, 2
 """A clock that rings so soon may be that of a poll, which shows when it is armed anew: it is looked
 at again at once, so often since the last progress."""
-RUNG = 2
-"""However much an inspection costs: one whose clock has rung is looked at again, so often since the
-last progress. A program that polls at a longer beat is not to be held at each of its rounds."""
+AGAIN = 2
+"""However much an inspection costs: one whose clock has rung, or that was in one place, is looked
+at again, so often since the last progress. One that polls at a longer beat, or that is in one long
+call of a library, is not to be held at each of its rounds."""
 WINDOW_S = 0.6
 """Each of the two windows of an inspection, long enough for a proof."""
 SETTLE_S = 0.1
@@ -199,7 +199,7 @@ class Inspector:
         """The time since when nothing has."""
         self._pause = 1.0
         self._number = 0
-        self._at_once, self._rung = AT_ONCE, RUNG
+        self._at_once, self._again = AT_ONCE, AGAIN
         self._error: Exception | None = None
         self.last: Inspected | None = None
         """The last one since the last progress."""
@@ -247,7 +247,7 @@ class Inspector:
             self._gatherer.reset()
             self.last = None
             self._pause, self._next, self._spared = 1.0, now, 0.0
-            self._at_once, self._rung = AT_ONCE, RUNG
+            self._at_once, self._again = AT_ONCE, AGAIN
         if now >= max(self._next, self._spared) and not self.busy:
             # Each one makes the next one rarer, for it may stop the worker for a moment.
             self._next = now + self._pause + 2 * WINDOW_S
@@ -269,19 +269,21 @@ class Inspector:
             self._error = error
 
     def _inspect_at_a_share(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
-        began = _used()
+        began = used(self._stop)
         with self._gatherer.undisturbed:
             self._inspect(trains, ranks)
-        rest, last = INSPECTIONS.rest(_used() - began), self.last
+        rest, last = INSPECTIONS.rest(used(self._stop) - began), self.last
         if rest and last is not None and last.alive and not spinning.may_spin(self._history):
             left = _clock(last.tree, last.observed.root)
-            if self._rung and left is not None and left < rest:
-                self._rung, rest = self._rung - 1, left
+            if left is None and self._history and self._history[-1].stays:
+                left = 0.0  # in code without names a loop looks like one call, by chance
+            if self._again and left is not None and left < rest:
+                self._again, rest = self._again - 1, left
             self._spared = time.monotonic() + rest
 
     def _inspect(self, trains: tuple[int, int] | None, ranks: dict[int, int]) -> None:
         began, change, since = time.monotonic(), msgspec.structs.replace, self._since
-        used = _used()
+        spent = used(self._stop)
         gatherer, history, kernel = self._gatherer, self._history, self._kernel
         beats = self._beats
         self._number += 1
@@ -292,7 +294,7 @@ class Inspector:
             return
         seen = change(gatherer.complete(windows, self._stop), trains=trains, ranks=ranks)
         tree = judge_tree(seen, self._policy)
-        if _used() - used > INSPECTIONS.free_s and _sleeps_long(tree, seen.root):
+        if used(self._stop) - spent > INSPECTIONS.free_s and _sleeps_long(tree, seen.root):
             # Stacks of thousands of threads would cost as much again, and say no more.
             self._found(since, began, tree, seen, lives=True)
             return
@@ -381,12 +383,6 @@ def _clock(tree: Tree, root: int) -> float | None:
         return None
     end = judged.chain.end
     return end.left_s if end.kind is Ends.CLOCK and end.sure else None
-
-
-def _used() -> float:
-    """Seconds of the CPU that this thread has used, and the tools that have ended."""
-    tools = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return time.thread_time() + tools.ru_utime + tools.ru_stime
 
 
 def alive(tree: Tree, seen: Observation) -> bool:

@@ -490,6 +490,21 @@ def test_a_flood_of_errors_is_cut_off_too() -> None:
     assert run_tool.run(["sh", "-c", "yes >&2"], timeout=PATIENCE_S, limit=4096).code is None
 
 
+def test_what_a_tool_uses_is_that_of_who_asked_for_it() -> None:
+    ours, theirs = threading.Event(), threading.Event()
+    code = "import time\nwhile time.process_time() < 0.3: pass"
+    asked = [
+        threading.Thread(target=run_tool.run, args=([sys.executable, "-c", text], PATIENCE_S),
+                         kwargs={"stop": stop})
+        for text, stop in ((code, ours), ("pass", theirs))
+    ]  # fmt: skip
+    for one in asked:
+        one.start()
+    for one in asked:
+        one.join()
+    assert run_tool.spent(ours) >= 0.3 > run_tool.spent(theirs) > 0.0
+
+
 def test_a_missing_tool_and_a_file_that_cannot_be_written_are_reasons(tmp_path: Path) -> None:
     missing = Tool(name="missing", command=("no-such-tool-anywhere",), parser="gdb")
     (tmp_path / "file").touch()

@@ -17,12 +17,13 @@ from observations import ALONE, READS, RUNNING, awaits, busy, process, seen, sle
 
 from harness.detect.deadlock import LOOKS, SPAN_S
 from harness.detect.policy import Policy
+from harness.detect.spinning import Inspection, Stay
 from harness.detect.tree import judge_tree
 from harness.detect.verdicts import Answer
 from harness.model import Machine
 from harness.model.world import Gpus, Link, More, Relations, World
 from harness.stacks.parse import parse
-from harness.supervise import gather, inspection, loops
+from harness.supervise import duty, gather, inspection, loops
 from harness.supervise.inspection import Inspector, Prover, alive
 
 replace = msgspec.structs.replace
@@ -255,7 +256,7 @@ def test_none_are_taken_where_that_is_costly_and_a_clock_is_known(
     monkeypatch, inspector, left, costs, taken
 ):
     clock = itertools.count(0.0, costs)
-    monkeypatch.setattr(inspection, "_used", lambda: next(clock))
+    monkeypatch.setattr(inspection, "used", lambda stop: next(clock))
     one = inspector(seen(process(1, thread(1, **sleeps(left)))))
     one.look(10.0, last_progress=5.0)
     assert done(one).alive
@@ -265,7 +266,7 @@ def test_none_are_taken_where_that_is_costly_and_a_clock_is_known(
 def test_one_that_was_spared_is_looked_at_again_once_it_has_come_to_a_stand(monkeypatch, inspector):
     """As a long validation that goes on for minutes, and then waits for a dead thread."""
     clock = itertools.count(0.0, 9.0)
-    monkeypatch.setattr(inspection, "_used", lambda: next(clock))
+    monkeypatch.setattr(inspection, "used", lambda stop: next(clock))
     one, t = inspector(WORKS), time.monotonic()
 
     def inspects(now, still):
@@ -290,7 +291,7 @@ def test_one_whose_clock_has_rung_is_looked_at_again_however_much_that_costs(
 ):
     """As node, which has a clock of its own for some seconds, and then waits without one."""
     costs, began = itertools.count(0.0, 9.0), []
-    monkeypatch.setattr(inspection, "_used", lambda: next(costs))
+    monkeypatch.setattr(inspection, "used", lambda stop: next(costs))
     one, here = inspector(seen(process(1, thread(1, **sleeps(30.0))))), SimpleNamespace()
     monkeypatch.setattr(inspection, "time", here)
     for now in range(10, 500, 10):
@@ -301,6 +302,25 @@ def test_one_whose_clock_has_rung_is_looked_at_again_however_much_that_costs(
             began.append(now)
     # Then it is spared as any other that goes on: it may poll.
     assert began == [10, 40, 70, 370]
+
+
+ONE_CALL = Stay(place="step", where="train.py:7 in step", library=True)
+
+
+@pytest.mark.parametrize(("stays", "inspections"), [({}, 1), ({1: ONE_CALL}, 3)])
+def test_one_that_stays_in_one_place_is_looked_at_again_before_it_is_spared(
+    monkeypatch, inspector, stays, inspections
+):
+    """In an interpreter without names each look at a loop may be taken for one long call."""
+    costs = itertools.count(0.0, 9.0)
+    monkeypatch.setattr(inspection, "used", lambda stop: next(costs))
+    found = Inspection(t=0.0, stays=stays)
+    monkeypatch.setattr(loops, "inspect", lambda *_: found)
+    one, t = inspector(WORKS), time.monotonic()
+    for now in range(0, 200, 20):
+        one.look(t + now, last_progress=5.0)
+        done(one)
+    assert one._number == inspections
 
 
 def test_what_a_tool_does_to_it_is_no_movement_of_its_own(inspector):
@@ -371,6 +391,7 @@ def test_an_inspection_that_took_long_and_found_life_makes_the_next_one_later(
     one, clock = inspector(found), SimpleNamespace(used=0.0)
     made = SimpleNamespace(monotonic=lambda: 10.0, thread_time=lambda: clock.used)
     monkeypatch.setattr(inspection, "time", made)
+    monkeypatch.setattr(duty, "time", made)
 
     def stacks(taker):
         clock.used += 2.0

@@ -113,6 +113,7 @@ UNKNOWN = "???"
 _SYSTEM = late.compile(
     r"^(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|python[\d.]*|ffi|c\+\+|c\+\+abi|system_\w+|dyld)"
     r"|ld-linux[\w-]*|ld|linux-vdso|dyld|python[\d.]*|Python)(-[\d.]+)?(\.(so|dylib)[\d.]*)?t?$"
+    r"|^\[(vdso|vsyscall)\b"  # as pystack and the kernel name what the kernel itself maps
 )
 _OF_MACOS = late.compile(
     r"^(lib(c\+\+|c\+\+abi|objc|System|dispatch|xpc|swift\w+|BLAS|LAPACK|vDSP|vMisc|BNNS|SparseBLAS"
