@@ -34,6 +34,13 @@ _TURNS = late.compile(
     r"|Release)(Thread|Lock)|PyThreadState_(At|De)tach)"
 )
 """Functions by which a thread gives the interpreter to others, and waits for its turn."""
+_ASKS_TIME = late.compile(
+    r"^_*(time_(time|monotonic|perf_counter|process_time|thread_time)(_ns)?"
+    r"|get_(monotonic|perf_counter)|py_get_(monotonic|system)_clock|(Py_?Time|pytime|vdso)_\w+"
+    r"|(kernel_)?clock_gettime(64)?|gettimeofday|mach_(absolute|continuous)_time)$"
+)
+"""Functions that ask for the time: a call of one takes none, and most of a loop up to some time is
+in one."""
 _NEARLY = 0.75
 """Share of the looks. A call of Python around it takes a fraction of the time of one into the
 kernel."""
@@ -105,7 +112,7 @@ def _of_libraries(called: Sequence[str]) -> set[str]:
     if called and _WAITS.search(called[0]):
         return set()
     every = (name for name in called if not name.startswith(_EVALUATES))
-    return {name for name in every if not _TURNS.match(name)}
+    return {name for name in every if not (_TURNS.match(name) or _ASKS_TIME.match(name))}
 
 
 def backtracks(stack: ThreadStack) -> bool:

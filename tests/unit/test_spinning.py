@@ -129,6 +129,25 @@ def test_one_call_of_a_library_is_told_from_a_loop_of_ones_own():
 
 
 @pytest.mark.parametrize(
+    "names",
+    [
+        ("time_monotonic",),
+        ("clock_gettime", "py_get_monotonic_clock", "get_monotonic", "time_monotonic"),
+        (
+            "__vdso_clock_gettime",
+            "__clock_gettime",
+            "_PyTime_GetPerfCounter",
+            "time_perf_counter_ns",
+        ),
+        ("mach_absolute_time", "PyTime_Monotonic", "time_time"),
+    ],
+)
+def test_a_loop_that_asks_for_the_time_is_no_long_call(names):
+    (stay,) = stays(twice(stack(*names, *LOOP))).values()
+    assert not stay.library
+
+
+@pytest.mark.parametrize(
     ("names", "system"),
     [
         (("sched_yield", "mlx::core::wait_for", "py:step"), 0.0),

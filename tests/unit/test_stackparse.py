@@ -308,3 +308,14 @@ def test_an_answer_cut_anywhere_gives_what_is_there(file: Path, end: int) -> Non
 @example("0 *")
 def test_a_plain_name_is_never_empty_for_a_name(name: str) -> None:
     assert bare_name(name) or not name.replace("*", "").replace("&", "").strip()
+
+
+def test_what_the_kernel_maps_itself_is_the_library_of_a_frame_of_pystack() -> None:
+    text = (
+        "Traceback for thread 7 (python) [] (most recent call last):\n"
+        '    (Python) File "/home/me/train.py", line 3, in step\n'
+        '    (C) File "???", line 0, in __vdso_clock_gettime ([vdso: 20122])\n'
+    )
+    (one,) = parse("pystack", text, 7)
+    inner = one.frames[0]
+    assert (inner.bare, inner.file, inner.system) == ("__vdso_clock_gettime", "[vdso: 20122]", True)

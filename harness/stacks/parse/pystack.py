@@ -14,8 +14,10 @@ from harness.text import late
 
 _THREAD = late.compile(r"Traceback for thread (\d+)(?: \((.*?)\))? \[(.*?)\]")
 _FRAME = late.compile(r'\s+\((C|Python)\) File "(.*?)", line (\d+), in (.+)$')
-_LIBRARY = late.compile(r" \(((?:~|<[\w-]+>)?/[^()]*)(?: \(deleted\))?\)$")
-"""Its path, also as it is after redaction."""
+_LIBRARY = late.compile(
+    r" \(((?:~|<[\w-]+>)?/[^()]*|\[(?:vdso|vsyscall)\b[^()]*)(?: \(deleted\))?\)$"
+)
+"""Its path, also as it is after redaction, or the name of what the kernel itself maps."""
 _SOURCE = " " * 8
 """The beginning of the line below a frame of Python, which has its source."""
 _PYTHON_ALONE = "Unable to merge native stack"
