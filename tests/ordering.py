@@ -9,23 +9,33 @@ unit tests: what is taken from a process that has more to do is taken from its e
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import pytest
 
 LAST = 0.3
 """The share of the unit tests that come after all others."""
+FIRST = (
+    "test_issue_draft_real", "test_on_hang", "test_situations_real", "test_privacy",
+    "test_ranks_watch", "test_hosts", "test_bisect_real", "test_planning", "test_original_report",
+    "test_faults_around", "test_dead_child_real", "test_proof_real",
+)  # fmt: skip
+"""Files with the longest tests, two for each of six processes: what is left for the end is short.
+"""
 
 
 def shared(tests: Sequence[pytest.Item], workers: int) -> list[pytest.Item]:
     """The tests in as many blocks as there are processes, each of which begins with one."""
-    files: dict[object, list[pytest.Item]] = {}
+    files: dict[Path, list[pytest.Item]] = {}
     short: list[pytest.Item] = []
     for test in tests:
         into = files.setdefault(test.path, []) if "integration" in test.path.parts else short
         into.append(test)
-    waiting = [file for file in files.values() if any(map(waits, file))]
-    computing = [file for file in files.values() if not any(map(waits, file))]
-    long = evenly(waiting, computing)
+    named = {file.stem: tests for file, tests in files.items()}
+    first = [named.pop(name) for name in FIRST if name in named]
+    waiting = [file for file in named.values() if any(map(waits, file))]
+    computing = [file for file in named.values() if not any(map(waits, file))]
+    long = [*first, *evenly(waiting, computing)]
     ends = [len(short) * n // workers for n in range(workers + 1)]
     blocks = (between(long[n::workers], short[ends[n] : ends[n + 1]]) for n in range(workers))
     return [test for block in blocks for test in block]
