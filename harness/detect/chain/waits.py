@@ -159,8 +159,12 @@ def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
 def _period(node: Node, left: float | None, facts: Facts) -> float | None:
     """The time between two waits of a clock: as they were seen, else what is left of this one."""
     did = facts.observed.doings.get(node.tid)
-    many = left is not None and did is not None and did.wakes > 1
-    return did.seconds / did.wakes if did is not None and many else left
+    if left is None or did is None or did.wakes < 2:
+        return left
+    armed = facts.observed.rearmed.get(node.tid, 0)
+    often = did.wakes > did.seconds or not armed
+    # The tools that take stacks wake it too, every few seconds, and arm no clock.
+    return did.seconds / (did.wakes if often else armed)
 
 
 def _waiting(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
