@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import os
@@ -24,6 +25,31 @@ hypothesis.settings.register_profile("any machine", deadline=None, max_examples=
 hypothesis.settings.load_profile("any machine")
 
 
+class Tracer:
+    """The tracer of coverage, for the tests and their fixtures alone: pytest's own code between
+    them would take half as long again."""
+
+    def __init__(self) -> None:
+        self._trace: Callable[..., object] | None = None
+
+    def pause(self) -> None:
+        self._trace = sys.gettrace()
+        sys.settrace(None)
+
+    def go_on(self) -> None:
+        sys.settrace(self._trace)
+
+    @contextlib.contextmanager
+    def at_work(self) -> Iterator[None]:
+        before = sys.gettrace()  # a fixture may ask for another one
+        self.go_on()
+        try:
+            yield
+        finally:
+            sys.settrace(before)
+
+
+tracer = Tracer()
 Once = Callable[[str, Callable[[Path], object]], Path]
 
 
@@ -85,30 +111,43 @@ def pytest_collection() -> Iterator[None]:
     yield
     gc.freeze()
     gc.enable()
+    tracer.pause()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_fixture_setup() -> Generator[None, object, object]:
+    with tracer.at_work():
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    with tracer.at_work() if is_measured(pyfuncitem) else contextlib.nullcontext():
+        return (yield)
 
 
 @pytest.hookimpl(wrapper=True, trylast=True)
 def pytest_runtestloop(session: pytest.Session) -> Generator[None, object, object]:
     """The lines of processes are in a file of coverage before pytest-cov adds up what there is."""
     done = yield
+    tracer.go_on()
     if "HARNESS_MEASURED" in os.environ and not hasattr(session.config, "workerinput"):
         gather_lines.gather(session.config.rootpath)
     return done
 
 
+def is_measured(test: pytest.Item) -> bool:
+    """False of a test that runs the same lines hundreds of times: it would take four times as long
+    on Python 3.11, and other tests run these lines as well."""
+    often = getattr(getattr(test, "function", None), "is_hypothesis_test", False)
+    return not often and test.get_closest_marker("unmeasured") is None
+
+
 @pytest.fixture(autouse=True)
-def unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """No tracer in a test that runs the same lines hundreds of times, nor in what it starts: it
-    would take four times as long on Python 3.11, and other tests run these lines as well."""
-    often = getattr(request.function, "is_hypothesis_test", False)
-    if not often and request.node.get_closest_marker("unmeasured") is None:
-        yield
-        return
-    monkeypatch.delenv("HARNESS_MEASURED", raising=False)
-    trace = sys.gettrace()
-    sys.settrace(None)
-    yield
-    sys.settrace(trace)
+def unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nor is what such a test starts measured."""
+    if not is_measured(request.node):
+        monkeypatch.delenv("HARNESS_MEASURED", raising=False)
 
 
 @pytest.fixture(autouse=True)

@@ -141,7 +141,9 @@ def masked_prompts(folder: Path) -> list[str]:
     return [*arguments, "--max-seq-length", "64", "--steps-per-report", "4"]
 
 
-def test_mlx_lm_is_replayed_from_its_checkpoint_and_saves_nothing(tmp_path):
+def test_mlx_lm_is_replayed_from_its_checkpoint_and_saves_nothing(tmp_path, monkeypatch):
+    # Its kernels would be compiled for most of the time; the next test compiles the step.
+    monkeypatch.setenv("MLX_DISABLE_COMPILE", "1")
     arguments = masked_prompts(tmp_path)
     train = [sys.executable, "-m", "mlx_lm", *arguments]
     done = harness("watch", "--json", "--", *train, folder=tmp_path)
