@@ -122,8 +122,11 @@ def judge_tree(observed: Observation, policy: Policy | None = None) -> Tree:
         pid: describe(pid, facts, decide(Subject(facts, pid)))
         for pid in dict.fromkeys([*pids, observed.root])
     }
+    ranks = ranks_of(observed)
+    whole = _by_themselves(ranks, observed, policy)
+    judged |= {one.pid: one for one in whole.values()}
     root = judged[observed.root]
-    job = _job(observed, policy)
+    job = judge_job(ranks, whole, observed) if ranks else None
     if job is not None and root.answer not in FATAL:
         first = [pid for rank, pid in observed.ranks.items() if rank in job.culprits]
         return Tree(
@@ -153,14 +156,16 @@ def unasked(observed: Observation, policy: Policy | None = None) -> frozenset[in
     return frozenset().union(*(registry.unasked(Subject(facts, pid)) for pid in pids))
 
 
-def _job(observed: Observation, policy: Policy | None) -> Job | None:
-    ranks = ranks_of(observed)
+def _by_themselves(
+    ranks: Mapping[int, int | None], observed: Observation, policy: Policy | None
+) -> dict[int, Judged]:
+    """The answer for each rank that is there. No wait is followed from one into another: the job
+    is judged by all of them."""
     alive = {rank: pid for rank, pid in ranks.items() if pid is not None}
-    judged = {
+    return {
         rank: judge(pid, observed, policy, frozenset(alive.values()) - {pid})
         for rank, pid in alive.items()
     }
-    return judge_job(ranks, judged, observed) if ranks else None
 
 
 def _ordered(

@@ -185,6 +185,14 @@ def test_a_process_apart_is_a_peer_and_is_not_followed():
     assert path(found) == [(1, "tcp")]
 
 
+@pytest.mark.parametrize(("apart", "end"), [((), Ends.WORKS), ((6,), Ends.OUTSIDE)])
+def test_neither_a_launcher_nor_another_rank_is_guessed_to_end_a_wait_of_a_rank(apart, end):
+    launcher = process(1, thread(1, **RUNNING))
+    ranks = process(5, thread(5, **calls(PAUSE)), ppid=1), process(6, thread(6, **READS), ppid=1)
+    found = seen(launcher, *ranks, later=(busy(launcher), *ranks))
+    assert chain(found, Node(5, 5), apart=frozenset(apart)).end.kind is end
+
+
 def test_of_several_candidates_one_that_lives_is_enough_and_it_is_told():
     one = process(1, thread(1), thread(2, **RUNNING), thread(3, **READS))
     links = {3: (Link(told="a pipe", kind="pipe", peers=(99,)),)}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import msgspec
 
@@ -142,8 +142,18 @@ def _in_tree(own: int, facts: Facts) -> tuple[Node, ...]:
     number = len(facts.processes)
     if number > _MOST or number * len(facts.by_tid) > _WAYS:
         return below
-    every = (n for pid in facts.processes if pid != own for n in facts.candidates(pid))
+    # Of a job, each rank is judged by itself, and the job by all of them.
+    left_out = {own, *facts.apart, *(_launchers(own, facts) if facts.apart else ())}
+    every = (n for pid in facts.processes if pid not in left_out for n in facts.candidates(pid))
     return tuple(dict.fromkeys((*below, *every)))
+
+
+def _launchers(rank: int, facts: Facts) -> Iterator[int]:
+    """The processes that have started a rank. They work for all ranks, and relay what these print:
+    that one is at work says nothing of a single rank."""
+    process = facts.processes.get(rank)
+    while process is not None and (process := facts.processes.get(process.ppid)) is not None:
+        yield process.pid
 
 
 def for_a_signal(node: Node, call: str, facts: Facts) -> Wait:
