@@ -193,6 +193,14 @@ def test_neither_a_launcher_nor_another_rank_is_guessed_to_end_a_wait_of_a_rank(
     assert chain(found, Node(5, 5), apart=frozenset(apart)).end.kind is end
 
 
+@pytest.mark.parametrize(("again", "end"), [(0, Ends.CLOCK), (3, Ends.OUTSIDE)])
+def test_a_launcher_that_sleeps_may_wake_a_rank_when_its_clock_rings(again, end):
+    launcher = process(1, thread(1, **sleeps(20.0)))
+    ranks = process(5, thread(5, **calls(PAUSE)), ppid=1), process(6, thread(6, **READS), ppid=1)
+    found = seen(launcher, *ranks, rearmed={1: again})
+    assert chain(found, Node(5, 5), apart=frozenset((6,))).end.kind is end
+
+
 def test_of_several_candidates_one_that_lives_is_enough_and_it_is_told():
     one = process(1, thread(1), thread(2, **RUNNING), thread(3, **READS))
     links = {3: (Link(told="a pipe", kind="pipe", peers=(99,)),)}

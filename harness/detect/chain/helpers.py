@@ -143,17 +143,29 @@ def _in_tree(own: int, facts: Facts) -> tuple[Node, ...]:
     if number > _MOST or number * len(facts.by_tid) > _WAYS:
         return below
     # Of a job, each rank is judged by itself, and the job by all of them.
-    left_out = {own, *facts.apart, *(_launchers(own, facts) if facts.apart else ())}
-    every = (n for pid in facts.processes if pid not in left_out for n in facts.candidates(pid))
+    left_out = {own, *facts.apart}
+    launchers = frozenset(_launchers(own, facts) if facts.apart else ())
+    every = (
+        node
+        for pid in facts.processes if pid not in left_out
+        for node in facts.candidates(pid) if pid not in launchers or _sleeps(node, facts)
+    )  # fmt: skip
     return tuple(dict.fromkeys((*below, *every)))
 
 
 def _launchers(rank: int, facts: Facts) -> Iterator[int]:
     """The processes that have started a rank. They work for all ranks, and relay what these print:
-    that one is at work says nothing of a single rank."""
+    that one is at work, or looks for it, says nothing of a single rank."""
     process = facts.processes.get(rank)
     while process is not None and (process := facts.processes.get(process.ppid)) is not None:
         yield process.pid
+
+
+def _sleeps(node: Node, facts: Facts) -> bool:
+    """True if it waits for a clock that it does not arm again and again, as who relays does."""
+    thread = facts.thread(node)
+    again = facts.observed.rearmed.get(node.tid, 0) >= facts.policy.rearmed
+    return thread is not None and thread.wakes_in is not None and not again
 
 
 def for_a_signal(node: Node, call: str, facts: Facts) -> Wait:
