@@ -28,7 +28,7 @@ CONTROLS = tests/integration/test_controls.py
 # Many tests start the harness anew. Where its modules are compiled each time, that takes twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: run-all selftest unit test test-slow test-macos test-pytest8 lint docs clean
+.PHONY: run-all selftest unit test compiled test-slow test-macos test-pytest8 lint docs clean
 
 run-all: $(VENV)/installed
 	$(BIN)/harness run-all $(ARGS)
@@ -41,14 +41,20 @@ unit: $(VENV)/test-installed
 	$(BIN)/python -m pytest $(PARALLEL) tests/unit $(ARGS)
 
 # With ARGS, which select tests, nothing is measured.
-test: lint
+test:
 ifeq ($(ARGS),)
+	@$(MAKE) --no-print-directory --jobs 2 lint compiled
 	@rm -f .coverage .coverage.* .coverage-*
 	$(MEASURE) $(WAITING) -m 'not slow and not mac' --cov-fail-under=$(COVERED) \
 	  --cov-report=term:skip-covered
 else
+	@$(MAKE) --no-print-directory lint
 	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 endif
+
+# Six processes import all tests: their source is compiled before, once, beside the linters.
+compiled: $(VENV)/test-installed
+	@$(BIN)/python -m pytest --collect-only -qq > /dev/null || true
 
 # The long ones: many repeats, long stalls, big outputs. The controls, of which some spin, have the
 # machine for themselves; then those that compute have, and those that wait go side by side.

@@ -110,6 +110,7 @@ def pytest_collection() -> Iterator[None]:
     gc.disable()
     yield
     gc.freeze()
+    gc.set_threshold(50_000, 20, 50)  # as rarely as the machine's memory allows
     gc.enable()
     tracer.pause()
 

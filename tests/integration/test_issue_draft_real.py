@@ -55,7 +55,9 @@ def printed(text):
 
 @pytest.mark.parametrize("name", ["baseline_update", "compiled_step"])
 def test_what_completed_completes_with_the_same_losses(tmp_path, name):
-    folder, file = drafted(tmp_path, name, "--steps", "5", "--seed", "3", "--model", "micro")
+    # Of all optimizers sgd is compiled into the fewest kernels.
+    options = ("--steps", "5", "--seed", "3", "--model", "micro", "--optimizer", "sgd")
+    folder, file = drafted(tmp_path, name, *options)
     done = subprocess.run(alone(file), capture_output=True, text=True, check=True)
     assert done.stdout.endswith("completed\n")
     seen = [beat.loss for beat in read_beats(folder / name / "0") if isinstance(beat, StepBeat)]

@@ -281,6 +281,7 @@ def test_a_first_update_that_did_all_is_a_fall():
     assert not not_falling([5.0] + [1.0 + 0.01 * (i % 7) for i in range(99)])
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("rise", [0, 3], ids=["level", "rising"])
 def test_a_loss_that_only_varies_is_mostly_seen_and_is_no_more_than_info(rise):
     r = random.Random(0)
@@ -462,6 +463,7 @@ def test_a_lasting_jump_is_found_at_its_step(at, after, seed):
     assert jump.evidence["ratio"] == pytest.approx(10, rel=0.3)
 
 
+@pytest.mark.unmeasured
 def test_a_jump_in_a_long_run_is_found_at_its_very_step():
     times = [0.1] * 12_345 + [0.9] * 30_000
     assert timing(times)["step_time_jump"].evidence["step"] == 12_345

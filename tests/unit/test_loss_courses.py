@@ -25,6 +25,7 @@ def courses(course):
         yield losses, told(losses, decimals=(None, 4, 3)[seed % 3])
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("course", HEALTHY.values(), ids=HEALTHY)
 def test_nothing_is_wrong_with_a_healthy_course(course):
     wrong = [

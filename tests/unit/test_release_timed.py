@@ -50,6 +50,7 @@ def test_on_a_quiet_machine_the_release_is_found_with_few_runs():
         assert runs <= 7 + 4 * (timed.RUNS - 1)
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize(("busy", "most"), [(0.3, 3.0), (0.5, 4.0)])
 def test_on_a_busy_machine_the_answer_is_right_or_there_is_none_in_99_of_100(busy, most):
     ends = Counter()
