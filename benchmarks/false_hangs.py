@@ -106,7 +106,7 @@ MANY_CORES = (
 SPINNERS_A_CORE = 4
 STOPPED_S = 10.0
 EVENT_S, LONG_S = 12.0, 90.0
-DOUBT_S = 6.0
+DOUBT_S = 5.0
 """No doubt is said sooner."""
 SPARE_S = 60.0
 """For the start of a run, its end, and a disturbance, on a busy machine."""

@@ -23,7 +23,7 @@ from harness.supervise import debug, loops
 from harness.supervise.command_ranks import Numbers, starters
 from harness.supervise.gather import Gatherer
 
-FIRST, SECOND = 0.4, 0.27
+FIRST, SECOND = 0.36, 0.27
 """The windows' shares of the time; the rest is for the stacks, twice some half a second."""
 SETTLE_S = 0.1
 """After a tool has let go of the tree, until its threads wait again where they did."""

@@ -9,7 +9,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """When a phase is overdue, what counts as work, and how long is waited. Times in seconds."""
 
     # When a phase is doubted.
-    floor_s: float = 6.0
+    floor_s: float = 5.5
     """No phase is doubted sooner, however fast it usually is."""
     first_s: float = 30.0
     """Nor so soon when it is the first of its kind: nothing is known of how long it takes."""
@@ -83,7 +83,7 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes: of a process that are swapped out, of a machine that are left."""
 
 
-LOG_POLICY = Policy(floor_s=5.5, first_s=5.5, loops=False)
+LOG_POLICY = Policy(floor_s=5.0, first_s=5.0, loops=False)
 """The policy for a command that is known by its log alone: its work between two reports is not
 known. Two inspections take some 4 s, and the doubt is to be said within 10 s of the stall, in the
 first phase too: such a run is given minutes of patience."""

@@ -73,13 +73,20 @@ class Doubts:
 
     def say(self, cause: Cause, fingerprint: str, now: float) -> None:
         """The run is doubted for this cause, which may become a better one while it is."""
+        lasted = self._run.judgement.lasted  # 0 while it is stopped
         if self.open is not None:
-            self.open = msgspec.structs.replace(self.open, cause=cause)
+            self.open = msgspec.structs.replace(
+                self.open, cause=cause, lasted=self.open.lasted or lasted
+            )
             return
-        lasted = self._run.judgement.lasted
         self.open = OpenDoubt(since=now, lasted=lasted, cause=cause, fingerprint=fingerprint)
         self._handling.notify("doubt", self._run.info.name, cause)
         self._run.log.stage("possible hang, doubted: %s", cause.summary)
+
+    def of(self, code: str) -> Cause | None:
+        """The cause that the run is doubted for, if it is this one."""
+        cause = self.open.cause if self.open is not None else None
+        return cause if cause is not None and cause.code == code else None
 
     def went_on(self) -> bool:
         """True if a beat has come since the doubt was said."""
@@ -146,6 +153,14 @@ def proven(judged: Judged, place: str) -> Cause:
         proven=True,
         summary=f"deadlock {place}: {text}",
         evidence=_kept(judged),
+    )
+
+
+def stopped(judged: Judged, place: str) -> Cause:
+    """The cause of a run that waits for a process that is stopped, if nobody continues that."""
+    assert judged.chain is not None
+    return Cause(
+        code="stopped", summary=f"{place}: {judged.chain.describe()}", evidence=_kept(judged)
     )
 
 

@@ -10,7 +10,7 @@ from harness.detect.watchdog import State, Watchdog
 from harness.model import Cause, Snapshot
 from harness.observe import platform
 from harness.supervise import launch
-from harness.supervise.doubt import Doubts, deciding, is_dead, proven, suspected
+from harness.supervise.doubt import Doubts, deciding, is_dead, proven, stopped, suspected
 from harness.supervise.duty import Duty
 from harness.supervise.gather import Gatherer
 from harness.supervise.inspection import Inspected, Inspector, Prover
@@ -36,6 +36,8 @@ class Examiner:
         """The watchdog, and those that look closer for it."""
         self._soon = False
         """True if nothing but time lacks for a proof since the last look."""
+        self._stopped_at = 0.0
+        """The last look at which it was stopped, or waited for a process that is."""
 
     def pause(self, spent: float) -> float:
         """Seconds from a look that used the CPU for `spent` seconds to the next one."""
@@ -55,6 +57,8 @@ class Examiner:
         watchdog, gatherer, prover, inspector = self._closer
         judgement = watchdog.look(self._source.watched(snapshot))
         gatherer.follow(snapshot, judgement.last_progress)
+        if judgement.state is State.STOPPED:
+            self._stopped_at = now
         if inspector.busy and judgement.state is not State.ALIVE:
             return None  # a tool may hold it at this moment
         run.judgement = judgement
@@ -80,7 +84,7 @@ class Examiner:
             self._doubts.take_back(now)
         if run.judgement.held and at_ranks is None:
             self._ask_for_whom(inspector, now)
-        overdue = run.judgement.overdue
+        overdue = run.judgement.overdue or self._continued()
         # What alone shows the waits there takes seconds: its answer is to be there in time.
         early = not platform.current().shows_waits and run.judgement.stands(run.policy.early)
         if not overdue and not early:
@@ -100,17 +104,29 @@ class Examiner:
             return None
         return tracker.lost_cause(inspected, now) or self._weigh(inspected, now)
 
+    def _continued(self) -> bool:
+        """True if it can go on, and was doubted for a process that is stopped: it may do so."""
+        judgement = self._run.judgement
+        counts = judgement.state is State.ALIVE and judgement.allowed > 0.0
+        return counts and self._doubts.of("stopped") is not None
+
     def _ask_for_whom(self, inspector: Inspector, now: float) -> None:
-        """Let the time count again where what it waits for is no process that is stopped."""
+        """Doubt it where it waits for a process that is stopped; else let the time count again."""
         run = self._run
         inspected = inspector.look(now, run.judgement.last_progress, run.trainer)
-        chain = None if inspected is None else deciding(inspected).chain
-        if chain is not None and chain.passes_by(run.judgement.held):
+        judged = None if inspected is None else deciding(inspected)
+        if judged is None or judged.chain is None:
+            return
+        if judged.chain.passes_by(run.judgement.held):
             run.watchdog.beside(run.judgement.held)
+        elif judged.chain.end.kind is Ends.STOPPED:
+            self._doubts.say(stopped(judged, run.place()), judged.fingerprint or "", now)
 
     def _weigh(self, inspected: Inspected, now: float) -> Cause | None:
         """The cause that an inspection gives, once the doubt has stood for its patience."""
         judged, run = deciding(inspected), self._run
+        if inspected.t <= self._stopped_at:
+            return None  # it can go on since
         if is_dead(inspected):
             return proven(judged, run.place())
         if judged.chain is not None and judged.chain.end.kind is Ends.UNSEEN:

@@ -199,7 +199,8 @@ class Job:
             self._end(EndReason.HUNG, GRACE_S)
         elif run.judgement.state is State.STOPPED:
             summary = f"{run.judgement.reason} {run.place()}, and not continued"
-            self._confirmed(Cause(code="stopped", summary=summary), now)
+            doubted = self._doubts.of("stopped")
+            self._confirmed(doubted or Cause(code="stopped", summary=summary), now)
         elif self._process.status is not None:
             return  # it has just ended by itself
         elif self._doubts.open is not None and not run.missed:

@@ -377,6 +377,28 @@ def test_watch_without_patience_ends_who_looks_in_vain_in_a_beat(tmp_path):
     assert (one["outcome"], one["cause"]["evidence"]["end"]["kind"]) == ("hung", "polls")
 
 
+CONTINUES_IT = """
+import multiprocessing, os, signal, subprocess
+child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(1,))
+child.start()
+os.kill(child.pid, signal.SIGSTOP)
+subprocess.Popen(["setsid", "--fork", "sh", "-c", f"sleep 15; kill -CONT {child.pid}"])
+child.join()
+print("step 6 loss 1", flush=True)
+time.sleep(1)
+"""
+
+
+def test_watch_tells_of_a_child_that_is_stopped_and_takes_it_back_once_it_goes_on(tmp_path):
+    """The process that continues it is none of the tree."""
+    one = watched(tmp_path, sys.executable, "-c", STEPS + CONTINUES_IT, options=("--patience", "0"))
+    assert (one["outcome"], one["steps_completed"]) == ("completed", 7), one["reason"]
+    (doubt,) = one["doubts"]
+    assert doubt["end"]["kind"] == "stopped"
+    assert "waits for a child process" in doubt["summary"]
+    assert doubt["taken_back_s"] > doubt["said_s"]
+
+
 @pytest.mark.parametrize("kin", [(), ("beside",)], ids=["child", "beside"])
 def test_watch_lets_who_shares_the_memory_open_the_gate(tmp_path, kin):
     one = watched(tmp_path, compiled("shares", tmp_path), "9", *kin)

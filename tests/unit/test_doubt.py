@@ -213,8 +213,11 @@ class Doubted:
         self.sees.last = None if found is None else inspected(found)
         self.state.judgement = Judgement(
             state=State.ALIVE, overdue=overdue, phase="eval", lasted=now - since - paused,
-            allowed=6.0, usual=0.1, last_progress=since, held=held,
+            allowed=6.0, usual=0.1, last_progress=since,
         )  # fmt: skip
+        if held:
+            self.state.judgement = Judgement(state=State.STOPPED, last_progress=since, held=held)
+            self.run._examiner._stopped_at = now
         cause = self.run._examiner._in_doubt(Silent(), self.sees, now)
         self.run._enter(Stage.SUSPECTED if self.run._doubts.open else Stage.RUNNING)
         return cause
@@ -249,6 +252,11 @@ HANGS = seen(
 WORKS = seen(process(1, thread(1, **RUNNING)), later=(busy(process(1, thread(1, **RUNNING))),))
 SLEEPS = seen(process(1, thread(1, **sleeps(30.0))))
 DEAD = seen(process())
+
+
+def seen_at(t, found):
+    """The same, as it is seen by an inspection at `t`."""
+    return replace(found, windows=((replace(found.last, t=t),),))
 
 
 def test_a_doubt_is_said_at_once_and_the_run_ended_after_its_patience(doubted):
@@ -291,9 +299,7 @@ def test_where_waits_are_not_shown_a_later_inspection_has_to_find_the_same(doubt
     assert one.look(106.0, hidden) is None
     assert one.look(170.0, hidden) is None, "it is still the same inspection"
     assert one.told == [("doubt", "a")]
-    (last,) = hidden.windows[-1][-1:]
-    later = replace(hidden, windows=((replace(last, t=107.0),),))
-    assert one.look(171.0, later) is not None
+    assert one.look(171.0, seen_at(107.0, hidden)) is not None
 
 
 def test_a_timeout_that_may_be_there_and_is_not_shown_is_believed_without_patience(doubted):
@@ -301,31 +307,61 @@ def test_a_timeout_that_may_be_there_and_is_not_shown_is_believed_without_patien
     waits = process(1, thread(1, syscall=None, wchan=None, switches=None))
     hidden = seen(waits, shows_waits=False, stacks=twice(stack("kevent")))
     assert one.look(106.0, hidden) is None
-    (last,) = hidden.windows[-1][-1:]
-    later = replace(hidden, windows=((replace(last, t=107.0),),))
-    assert one.look(171.0, later) is None
+    assert one.look(171.0, seen_at(107.0, hidden)) is None
     assert one.told == [("doubt", "a")]
 
 
 HELD = process(2, thread(2, state="T"), ppid=1, state="T")
+WAITS_FOR_HELD = seen(process(1, thread(1, **awaits())), HELD)
 BESIDE_HELD = replace(HANGS, windows=seen(process(1, thread(1), thread(2, **READS)), HELD).windows)
 
 
 @pytest.mark.parametrize(
-    ("found", "beside"),
+    ("found", "beside", "events"),
     [
-        (None, set()),
-        (BESIDE_HELD, {2}),
-        (seen(process(1, thread(1, **awaits())), HELD), set()),
-        (seen(process(1, thread(1, **sleeps(30.0))), HELD), set()),
+        (None, set(), []),
+        (BESIDE_HELD, {2}, []),
+        (WAITS_FOR_HELD, set(), ["doubt"]),
+        (seen(process(1, thread(1, **sleeps(30.0))), HELD), set(), []),
     ],
     ids=["no inspection", "beside", "waited for", "asleep"],
 )
-def test_it_is_asked_whether_what_is_stopped_is_waited_for(doubted, found, beside):
+def test_it_is_asked_whether_what_is_stopped_is_waited_for(doubted, found, beside, events):
     one, told = doubted(), set()
     one.state.watchdog.beside = told.update
-    assert one.look(106.0, found, overdue=False, held=(2,)) is None
-    assert (told, one.told) == (beside, [])
+    assert one.look(106.0, found, held=(2,)) is None
+    assert (told, [event for event, _ in one.told]) == (beside, events)
+
+
+def test_who_waits_for_a_stopped_process_is_looked_at_again_once_that_is_continued(doubted):
+    one = doubted(patience=Patience(seconds=0.0))
+    for now in (106.0, 3600.0):
+        assert one.look(now, WAITS_FOR_HELD, held=(2,)) is None, "no patience ends it"
+    assert one.run._doubts.of("stopped").summary == (
+        "in phase start: main waits for a child process: process 2 (python train.py ...), which is"
+        " stopped by a signal, or frozen with its container"
+    )
+    assert one.look(3600.2, WAITS_FOR_HELD, paused=3490.0) is None, "so it was before"
+    assert one.told == [("doubt", "a")]
+    assert one.look(3601.0, seen_at(3600.5, SLEEPS), overdue=False, paused=3490.0) is None
+    assert one.told == [("doubt", "a"), ("taken_back", "a")]
+
+
+def test_the_patience_with_what_waited_for_a_stopped_process_begins_when_that_goes_on(doubted):
+    one = doubted()
+    one.look(106.0, WAITS_FOR_HELD, held=(2,))
+    hangs = seen_at(3999.0, HANGS)
+    assert one.look(4000.0, hangs, paused=3890.0) is None
+    assert one.look(4059.9, hangs, paused=3890.0) is None
+    assert one.look(4060.0, hangs, paused=3890.0).code == "waiting"
+
+
+def test_a_budget_that_ends_while_what_is_waited_for_is_stopped_ends_a_hang(doubted):
+    one = doubted()
+    one.look(106.0, WAITS_FOR_HELD, held=(2,))
+    one.state.snapshot = Snapshot(t=110.0, position=Position(3, "eval", 100.0))
+    one.run._spent(110.0)
+    assert (one.state.cause.code, one.state.cause.evidence["end"]["kind"]) == ("stopped", "stopped")
 
 
 def test_what_is_proven_needs_no_patience(doubted):

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from fakes import info
 
-from harness.detect.policy import Policy
+from harness.detect.policy import LOG_POLICY, Policy
 from harness.detect.watchdog import Judgement, State
 from harness.inject.inside import writer
 from harness.model import Command, WorkerSpec
@@ -148,7 +148,7 @@ def test_a_command_that_is_known_to_hang_is_doubted_sooner(tmp_path, own):
         if own:
             steps._listen_to(tmp_path / OWN, Policy())
         allowed.append(state.watchdog.allowance("start"))
-    assert allowed == [30.0 if own else 5.5, 2.0]
+    assert allowed == [(Policy() if own else LOG_POLICY).first_s, 2.0]
 
 
 @pytest.mark.parametrize("seen", [{}, {0: 7}, {0: 7, 1: 8}])

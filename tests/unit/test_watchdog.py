@@ -108,7 +108,7 @@ def test_what_uses_the_cpu_is_overdue_by_its_longest(make):
     assert overdue(looks(watched(), 20, make)) == Policy().busy_floor_s
     assert overdue(looks(watched(history=(2.0,) * 5), 20, make)) == 7.0
     # Of one of which too little is known, as one that does not.
-    assert overdue(looks(watched(history=(2.0,) * 2), 20, make)) == Policy().floor_s
+    assert overdue(looks(watched(history=(1.5,) * 2), 20, make)) == Policy().floor_s
 
 
 def still(t):
