@@ -269,9 +269,12 @@ class CommandSteps:
                 self._run.learn(beat, first=rank == first)
 
     def _add_unseen(self) -> None:
-        """Add the ranks that have reported and ended between two looks."""
+        """Add the ranks that have reported, or printed something, and ended between two looks."""
         tracker = self.tracker
-        unseen = {rank: pid for rank, pid in self._started.items() if rank not in tracker.pids}
+        told = {
+            rank: -1 - rank for rank in self._ranks.heard
+        } | self._started  # no process's number
+        unseen = {rank: pid for rank, pid in told.items() if rank not in tracker.pids}
         if unseen and not tracker.several:
             self._elsewhere = True  # who has started them was not seen either
         tracker.pids.update(unseen)

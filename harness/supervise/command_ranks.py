@@ -104,6 +104,11 @@ class Ranks:
         told = (int(path.parent.name[5:]) for path in self._own.glob(f"rank-*/{NOW}"))
         return tuple(sorted(rank for rank in told if rank < _MOST))
 
+    @property
+    def heard(self) -> tuple[int, ...]:
+        """The ranks whose output the launcher tells from that of the others."""
+        return tuple(sorted(self._voices))
+
     def listen(self) -> None:
         """Take what the launcher has heard of them since."""
         for path in self._own.glob(f"{SAID}/*.0"):

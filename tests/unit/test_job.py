@@ -12,6 +12,7 @@ from fakes import info
 from harness.detect.policy import LOG_POLICY, Policy
 from harness.detect.watchdog import Judgement, State
 from harness.inject.inside import writer
+from harness.inject.inside.launcher import Said
 from harness.model import Command, WorkerSpec
 from harness.supervise import examiner, job, run_state
 from harness.supervise.command import OWN, CommandSteps
@@ -169,3 +170,20 @@ def test_ranks_that_report_and_end_between_two_looks_are_known_by_the_end(
     assert steps.tracker.pids == {rank: seen.get(rank, os.getpid()) for rank in range(3)}
     # Of a job of which nothing was seen, others may have run elsewhere.
     assert steps._elsewhere == (len(seen) < 2)
+
+
+@pytest.mark.parametrize("seen", [{}, {0: 7}])
+def test_ranks_that_only_print_and_end_between_two_looks_are_known_by_the_end(tmp_path, seen):
+    """As on a busy machine, where the first exception of a job comes before the second look."""
+    spec = WorkerSpec(scenario="a", path="", folder=str(tmp_path), settings=None)
+    state = run_state.RunState(info(command=Command(argv=("mlx.launch", "a.py"))), spec)
+    state.process = Worker()
+    steps = CommandSteps(state)
+    (tmp_path / OWN).mkdir()
+    steps.tracker.pids.update(seen)
+    for rank in range(2):
+        Said(str(tmp_path / OWN), rank, "stderr").write(f"ValueError: rank {rank}\n".encode())
+    steps.before_end()
+    assert steps.tracker.pids.keys() == {0, 1}
+    assert [steps._error(rank) for rank in range(2)] == ["ValueError: rank 0", "ValueError: rank 1"]
+    steps._ranks.close()
