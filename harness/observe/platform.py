@@ -98,6 +98,10 @@ class Platform(Protocol):
         """The threads that read from a socket which has a timeout of its own; if not `certain`,
         also where it may have one."""
 
+    def astray(self, pid: int) -> tuple[str, ...]:
+        """The signals that may come at any moment, and that the main thread, for which they are
+        meant, would miss while it is stopped."""
+
     def relations(self) -> Callable[[Sequence[Process]], Relations]:
         """A reader of the sources that could end the waits of processes: owners of locks, holders
         of pipes, peers. It remembers what takes long to find."""

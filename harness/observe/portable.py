@@ -93,6 +93,9 @@ class Portable:
     def timed_reads(self, process: Process, certain: bool) -> frozenset[int]:
         return frozenset()
 
+    def astray(self, pid: int) -> tuple[str, ...]:
+        return ()
+
     def relations(self) -> Callable[[Sequence[Process]], Relations]:
         return lambda processes: Relations()
 

@@ -25,6 +25,8 @@ _BY_OTHERS = frozenset(
 """Those that no such runtime makes itself: an extension made them, which may not repeat them."""
 _REPEATING = ("python", "node")
 """Begins of the names of runtimes that repeat such a call: PEP 475, libuv."""
+_ANY_THREAD = ("node",)
+"""Begins of the names of those whose handlers of signals do their work in any thread."""
 _HELD = frozenset(("request_wait_answer", "get_signal", "__refrigerator"))
 """Kernel functions of a thread that a dead file system holds, or that is frozen."""
 
@@ -39,6 +41,14 @@ def why_not(process: Process, program: str, arch: str, timed: Collection[int] = 
     again = repeats(program)
     reasons = (_of(thread, again, arch, thread.tid in timed) for thread in process.threads)
     return next((reason for reason in reasons if reason), "")
+
+
+def astray(program: str, signals: Collection[str]) -> str:
+    """Say which of `signals` another thread than the main one could take meanwhile, and the main
+    one miss it; empty where none does harm."""
+    if not signals or program.startswith(_ANY_THREAD):
+        return ""
+    return f"{min(signals)}, which it handles, could reach another thread meanwhile"
 
 
 def repeats(program: str) -> bool:

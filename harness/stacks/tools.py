@@ -214,16 +214,25 @@ def attempt(
 
 def harm(pid: int) -> str:
     """Say what a stop would do to the process as it is now; empty when it does no harm."""
-    try:
-        program = Path(f"/proc/{pid}/exe").readlink().name
-    except OSError:
-        program = ""
-    here = platform.current()
+    program, here = _executable(pid), platform.current()
     looked = here.processes([pid], deep=True)[:1]
     certain = stopping.repeats(program)
     timed = {tid for process in looked for tid in here.timed_reads(process, certain)}
     why = stopping.any_of(looked, program, here.arch, timed)
     return f"not used: {why}" if why else ""
+
+
+def astray(pid: int) -> str:
+    """Say which signal a stop would lead astray; empty where it leads none."""
+    why = stopping.astray(_executable(pid), platform.current().astray(pid))
+    return f"not used: {why}" if why else ""
+
+
+def _executable(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/exe").readlink().name
+    except OSError:
+        return ""
 
 
 SPARED = "not used: it could harm what the process was seen in"
@@ -241,7 +250,7 @@ def _ask(
     tool: Tool, pid: int, file: Path, timeout: float, spare: bool, stop: threading.Event | None
 ) -> tuple[tuple[ThreadStack, ...], str]:
     """The threads as the tool sees them, or the reason why there are none."""
-    if tool.stops and (why := harm(pid) or SPARED * spare):
+    if tool.stops and (why := harm(pid) or astray(pid) or SPARED * spare):
         return (), why
     transfers = platform.current().transfers(pid)
     was_stopped = is_stopped(pid)

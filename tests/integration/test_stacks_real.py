@@ -346,6 +346,62 @@ def test_a_read_that_a_stop_would_end_with_an_error_forbids_one(seconds: int) ->
             reader.kill()
 
 
+HEEDS = """
+import os, signal, subprocess, threading
+heard = threading.Event()
+signal.signal(signal.SIGCHLD, lambda *_: heard.set())
+if {alarm}: signal.signal(signal.SIGALRM, lambda *_: None)
+for _ in range({threads}): threading.Thread(target=threading.Event().wait, daemon=True).start()
+print("up", flush=True)
+while True:
+    heard.clear()
+    with subprocess.Popen(["sleep", "{seconds}"]): heard.wait()
+    print("heard", flush=True)
+"""
+
+
+@contextlib.contextmanager
+def heeding(**fields: object) -> Iterator[subprocess.Popen[str]]:
+    code = HEEDS.format(**{"alarm": False, "threads": 6, "seconds": 600, **fields})
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "up\n"
+            yield process
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_a_signal_that_could_reach_another_thread_forbids_a_stop() -> None:
+    """A handler of Python runs in the main thread: when another thread has taken the signal, what
+    it would end never ends."""
+    with heeding() as process:
+        end = time.monotonic() + PATIENCE_S
+        while not tools.astray(process.pid) and time.monotonic() < end:
+            time.sleep(0.01)  # until it has its child
+        assert "SIGCHLD, which it handles" in tools.astray(process.pid)
+        for child in psutil.Process(process.pid).children():
+            child.kill()
+        assert process.stdout is not None
+        assert process.stdout.readline() == "heard\n"
+    with heeding(alarm=True) as process:
+        assert "SIGALRM, which it handles" in tools.astray(process.pid)
+    with heeding(threads=0, alarm=True) as process:
+        assert tools.astray(process.pid) == "", "nobody else could take it"
+
+
+def test_who_waits_for_a_signal_hears_it_while_it_is_looked_at(tmp_path: Path) -> None:
+    """Each of the tools that stop made it wait for ever within its first looks."""
+    with heeding(seconds=0.05) as process:
+        assert process.stdout is not None
+        for look in range(4):
+            capture.capture(process.pid, tmp_path / str(look))
+        for _ in range(80):  # more than it can have printed by now
+            assert process.stdout.readline() == "heard\n"
+
+
 def test_no_signal_is_sent_into_a_transfer(tmp_path: Path) -> None:
     log = tmp_path / "faults.txt"
     log.touch()

@@ -98,7 +98,8 @@ def answer(pid: int, above: int) -> str:
     """
     machine = MACHINES[platform.machine()]
     try:
-        for tid in map(int, os.listdir(f"/proc/{pid}/task")):
+        # The main thread last: a signal that comes while it is stopped reaches another one.
+        for tid in sorted(map(int, os.listdir(f"/proc/{pid}/task")), key=lambda tid: tid == pid):
             folder = f"/proc/{pid}/task/{tid}"
             words = _read(f"{folder}/syscall").split()
             if _at_rest(words, _read(f"{folder}/wchan"), machine) and _may_be(folder, pid, above):

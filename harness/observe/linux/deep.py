@@ -41,6 +41,8 @@ _NOT_SENT = frozenset(
 )
 """Signals whose handlers say nothing about what others might send: a runtime's own, those for
 faults, and those that are asked for elsewhere here, as that for the end of a child."""
+_BY_THEMSELVES = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO)
+"""What interval timers and files send by themselves: /proc shows neither."""
 _TIMERS = "timers"
 _FEW = 64
 """Threads of a process of which each is asked what it has read and written: that is one more file
@@ -223,3 +225,45 @@ def catches(pid: int, number: int) -> bool | None:
     """True if a process has a handler of its own for a signal; None once it is gone."""
     caught = reading.status(f"/proc/{pid}/status").get(b"SigCgt")
     return None if caught is None else bool(int(caught, 16) >> (number - 1) & 1)
+
+
+def astray(pid: int) -> tuple[str, ...]:
+    """The signals that may come by themselves at any moment, and that reach another thread while the
+    main one is stopped.
+
+    The kernel gives a signal to the main thread if that can take it, and only else to another one
+    (`wants_signal` in kernel/signal.c: a thread that is stopped or traced cannot). Programs rely on
+    that: a handler of Python runs in the main thread alone, and where another thread has taken the
+    signal, nothing wakes the main one from the wait that the handler would end. Signals that a
+    person or another program sends now and then are not counted.
+    """
+    ours = reading.status(f"/proc/{pid}/status")
+    if b"SigCgt" not in ours:
+        return ()
+    free = 0
+    for tid in reading.numbers(f"/proc/{pid}/task"):
+        blocked = reading.status(f"/proc/{pid}/task/{tid}/status").get(b"SigBlk")
+        if tid != pid and blocked is not None:
+            free |= ~int(blocked, 16)  # who blocks a signal does not take it in another's place
+    taken = int(ours[b"SigCgt"], 16) & free
+    return tuple(
+        signal.Signals(number).name if number < signal.SIGRTMIN else f"signal {number}"
+        for number in sorted(_by_themselves(pid))
+        if taken >> (number - 1) & 1
+    )
+
+
+def _by_themselves(pid: int) -> set[int]:
+    numbers = {int(one) for one in _BY_THEMSELVES}
+    numbers |= set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
+    if _has_children(pid):
+        numbers.add(signal.SIGCHLD)
+    for line in reading.read(f"/proc/{pid}/timers").splitlines():
+        if line.startswith(b"signal:"):
+            numbers.add(int(line.split()[1].partition(b"/")[0]))
+    return numbers
+
+
+def _has_children(pid: int) -> bool:
+    tids = reading.numbers(f"/proc/{pid}/task")
+    return any(reading.read(f"/proc/{pid}/task/{tid}/children").strip() for tid in tids)

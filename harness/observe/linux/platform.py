@@ -104,6 +104,9 @@ class Linux:
     def timed_reads(self, process: Process, certain: bool) -> frozenset[int]:
         return socket_timeout.reads(process, self.arch, certain)
 
+    def astray(self, pid: int) -> tuple[str, ...]:
+        return deep_look.astray(pid)
+
     def relations(self) -> Callable[[Sequence[Process]], Relations]:
         return relations.Reader(self.arch)
 
