@@ -228,8 +228,7 @@ def catches(pid: int, number: int) -> bool | None:
 
 
 def astray(pid: int) -> tuple[str, ...]:
-    """The signals that may come by themselves at any moment, and that reach another thread while the
-    main one is stopped.
+    """The signals that come by themselves, and reach another thread while the main one is stopped.
 
     The kernel gives a signal to the main thread if that can take it, and only else to another one
     (`wants_signal` in kernel/signal.c: a thread that is stopped or traced cannot). Programs rely on
