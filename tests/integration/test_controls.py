@@ -62,6 +62,7 @@ HYPOTHESES = {
     "masked_labels": {"learning"},
     "never_evaluated": {"deferred"},
     "out_of_memory": {"memory"},
+    "peer_skips_collective": {"data"},
     "retained_gradients": {"leak"},
     "two_locks": {"deadlock"},
     "exploding_learning_rate": {"numerics"},
