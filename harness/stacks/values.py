@@ -26,6 +26,7 @@ _EVENTS = late.compile(r"/(asyncio/\w+|selectors)\.py\"")
 _VARIABLE = late.compile(r"^        \S+: (.*)$", re.M)
 _OPAQUE = late.compile(r"<.* at 0x[0-9a-f]+>")
 """An object of which only the address is shown: nobody sees what changes within it."""
+_SHOWN = late.compile(r"^      (?:Arguments|Locals):\n", re.M)
 _BYTES = "<BINARY>"
 _TIMEOUT_S = 5.0
 
@@ -64,7 +65,7 @@ def parse(output: str) -> Variables:
     threads = {int(tid): text for tid, text in zip(parts[::2], parts[1::2], strict=True)}
     own = {tid: _own(text) for tid, text in threads.items()}
     return Variables(
-        every={tid: _digest(text) for tid, text in threads.items() if _tells(text)},
+        every={tid: _digest(_state(text)) for tid, text in threads.items() if _tells(text)},
         own={tid: _digest("".join(shown)) for tid, shown in own.items() if shown is not None},
         telling=frozenset(
             tid for tid, shown in own.items() if shown and _shows(shown[-1], threads[tid])
@@ -118,6 +119,14 @@ def _shows(variables: str, thread: str) -> bool:
 
 def _plain(text: str) -> bool:
     return any(not _OPAQUE.fullmatch(value.strip()) for value in _VARIABLE.findall(text))
+
+
+def _state(thread: str) -> str:
+    """The text of a thread that tells whether it gets on, without the line of its innermost
+    function: a loop may be seen at any of its lines."""
+    *outer, inner = _FRAME.split(thread)
+    shown = _SHOWN.search(inner)
+    return "".join([*outer, inner[shown.start() :] if shown else ""])
 
 
 def _tells(thread: str) -> bool:

@@ -44,6 +44,16 @@ def test_one_plain_variable_beside_an_object_tells():
     assert list(parse(HEAD + MODULE + FUNCTION + "      Arguments:\n" + shown).every) == [7]
 
 
+def test_a_loop_may_be_seen_at_any_of_its_lines_and_its_caller_at_one():
+    """`while not done:` on one line, and `pass` on the next."""
+    text = HEAD + MODULE + FUNCTION + "      Locals:\n" + variables(done="[]")
+    one, below, later = (
+        parse(seen).every
+        for seen in (text, text.replace("line 5, ", "line 6, "), text.replace("line 12", "line 13"))
+    )
+    assert one == below != later
+
+
 def test_each_thread_has_its_own():
     first = HEAD + FUNCTION + "      Locals:\n" + variables(n="1")
     second = first.replace("thread 7", "thread 8").replace("n: 1", "n: 2")
