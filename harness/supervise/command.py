@@ -271,9 +271,8 @@ class CommandSteps:
     def _add_unseen(self) -> None:
         """Add the ranks that have reported, or printed something, and ended between two looks."""
         tracker = self.tracker
-        told = {
-            rank: -1 - rank for rank in self._ranks.heard
-        } | self._started  # no process's number
+        # The process of one that only prints is not known: no process has such a number.
+        told = {rank: -1 - rank for rank in self._ranks.heard} | self._started
         unseen = {rank: pid for rank, pid in told.items() if rank not in tracker.pids}
         if unseen and not tracker.several:
             self._elsewhere = True  # who has started them was not seen either

@@ -43,6 +43,8 @@ _NOT_SENT = frozenset(
 faults, and those that are asked for elsewhere here, as that for the end of a child."""
 _BY_THEMSELVES = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO)
 """What interval timers and files send by themselves: /proc shows neither."""
+_C_LIBRARY = frozenset(range(32, signal.SIGRTMIN))
+"""The C library's own signals, which it sends to single threads; they have no names."""
 _TIMERS = "timers"
 _FEW = 64
 """Threads of a process of which each is asked what it has read and written: that is one more file
@@ -260,7 +262,7 @@ def _by_themselves(pid: int) -> set[int]:
     for line in reading.read(f"/proc/{pid}/timers").splitlines():
         if line.startswith(b"signal:"):
             numbers.add(int(line.split()[1].partition(b"/")[0]))
-    return numbers
+    return numbers - _C_LIBRARY
 
 
 def _has_children(pid: int) -> bool:
