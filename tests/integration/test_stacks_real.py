@@ -424,6 +424,16 @@ def shell(script: str, name: str = "fake") -> Tool:
     return Tool(name=name, command=("sh", "-c", script), parser="gdb")
 
 
+@pytest.fixture
+def idle() -> Iterator[int]:
+    """A process that a tool may stop. That of a test has an alarm where that is its timeout."""
+    with subprocess.Popen(["sleep", "600"]) as process:
+        try:
+            yield process.pid
+        finally:
+            process.kill()
+
+
 ANSWER = shell("printf 'Thread 1 (LWP 1):\\n#0  main () at a.c:1\\n'", "answer")
 
 
@@ -441,10 +451,10 @@ ANSWER = shell("printf 'Thread 1 (LWP 1):\\n#0  main () at a.c:1\\n'", "answer")
     ],
 )
 def test_a_tool_that_fails_is_recorded_and_the_next_one_asked(
-    script: str, reason: str, tmp_path: Path
+    script: str, reason: str, tmp_path: Path, idle: int
 ) -> None:
     limit = 4.0 if "no answer" in reason else PATIENCE_S
-    seen = capture.capture(os.getpid(), tmp_path, [shell(script), ANSWER], timeout=limit)
+    seen = capture.capture(idle, tmp_path, [shell(script), ANSWER], timeout=limit)
     failed = seen.attempts[0]
     assert (failed.ok, failed.file) == (False, None)
     assert failed.reason == reason
@@ -519,10 +529,10 @@ def test_a_tool_is_ended_when_it_is_told_to_stop(tmp_path: Path) -> None:
         assert not psutil.pid_exists(int(note.read_text()))
 
 
-def test_no_tool_is_tried_once_there_is_no_use_for_it(tmp_path: Path) -> None:
+def test_no_tool_is_tried_once_there_is_no_use_for_it(tmp_path: Path, idle: int) -> None:
     stop = threading.Event()
     stop.set()
-    seen = capture.capture_twice(os.getpid(), tmp_path, [shell("echo never")], stop=stop)
+    seen = capture.capture_twice(idle, tmp_path, [shell("echo never")], stop=stop)
     assert seen.captures == (StackCapture(attempts=()),)
 
 
@@ -561,10 +571,12 @@ def test_what_a_tool_uses_is_that_of_who_asked_for_it() -> None:
     assert run_tool.spent(ours) >= 0.3 > run_tool.spent(theirs) > 0.0
 
 
-def test_a_missing_tool_and_a_file_that_cannot_be_written_are_reasons(tmp_path: Path) -> None:
+def test_a_missing_tool_and_a_file_that_cannot_be_written_are_reasons(
+    tmp_path: Path, idle: int
+) -> None:
     missing = Tool(name="missing", command=("no-such-tool-anywhere",), parser="gdb")
     (tmp_path / "file").touch()
-    seen = capture.capture(os.getpid(), tmp_path / "file" / "stacks", [missing, ANSWER])
+    seen = capture.capture(idle, tmp_path / "file" / "stacks", [missing, ANSWER])
     assert [attempt.ok for attempt in seen.attempts] == [False, False]
     assert seen.attempts[0].reason == "not installed"
     assert "file" in seen.attempts[1].reason.lower()
