@@ -378,16 +378,9 @@ def test_a_signal_that_could_reach_another_thread_forbids_a_stop() -> None:
     """A handler of Python runs in the main thread: when another thread has taken the signal, what
     it would end never ends."""
     with heeding() as process:
-        end = time.monotonic() + PATIENCE_S
-        while not tools.astray(process.pid) and time.monotonic() < end:
-            time.sleep(0.01)  # until it has its child
         assert "SIGCHLD, which it handles" in tools.astray(process.pid)
-        for child in psutil.Process(process.pid).children():
-            child.kill()
-        assert process.stdout is not None
-        assert process.stdout.readline() == "heard\n"
     with heeding(alarm=True) as process:
-        assert "SIGALRM, which it handles" in tools.astray(process.pid)
+        assert "SIGALRM, which it handles" in tools.astray(process.pid)  # the first of both
     with heeding(threads=0, alarm=True) as process:
         assert tools.astray(process.pid) == "", "nobody else could take it"
 

@@ -41,8 +41,9 @@ _NOT_SENT = frozenset(
 )
 """Signals whose handlers say nothing about what others might send: a runtime's own, those for
 faults, and those that are asked for elsewhere here, as that for the end of a child."""
-_BY_THEMSELVES = (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO)
-"""What interval timers and files send by themselves: /proc shows neither."""
+_BY_THEMSELVES = (signal.SIGCHLD, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO)
+"""What comes by itself: a child may be started at any moment, and /proc shows neither interval
+timers nor the files that send a signal."""
 _C_LIBRARY = frozenset(range(32, signal.SIGRTMIN))
 """The C library's own signals, which it sends to single threads; they have no names."""
 _TIMERS = "timers"
@@ -257,14 +258,7 @@ def astray(pid: int) -> tuple[str, ...]:
 def _by_themselves(pid: int) -> set[int]:
     numbers = {int(one) for one in _BY_THEMSELVES}
     numbers |= set(range(signal.SIGRTMIN, signal.SIGRTMAX + 1))
-    if _has_children(pid):
-        numbers.add(signal.SIGCHLD)
     for line in reading.read(f"/proc/{pid}/timers").splitlines():
         if line.startswith(b"signal:"):
             numbers.add(int(line.split()[1].partition(b"/")[0]))
     return numbers - _C_LIBRARY
-
-
-def _has_children(pid: int) -> bool:
-    tids = reading.numbers(f"/proc/{pid}/task")
-    return any(reading.read(f"/proc/{pid}/task/{tid}/children").strip() for tid in tids)
