@@ -39,6 +39,19 @@ def test_a_thread_whose_variables_tell_nothing_is_missing(text):
     assert parse(HEAD + text).every == {}
 
 
+@pytest.mark.parametrize(
+    "rows",
+    ["<range_iterator at 0x7f37feee7690>", "<longrange_iterator object at 0x7f37feee7690>",
+     "<generator object rows at 0x7f37feee7690>", "<itertools.islice object at 0x7f37feee7690>",
+     "<_io.TextIOWrapper at 0x7f37feee7690>", "<zip object at 0x7f37feee7690>",
+     "<_csv.reader object at 0x7f37feee7690>"],
+)  # fmt: skip
+def test_what_is_skipped_row_by_row_gets_on_unseen(rows):
+    """`while next(rows) != wanted: ...`: nothing that is shown changes."""
+    shown = variables(rows=rows, wanted="500000000")
+    assert parse(HEAD + MODULE + FUNCTION + "      Arguments:\n" + shown).every == {}
+
+
 def test_one_plain_variable_beside_an_object_tells():
     shown = variables(self="<C at 0x7f37feee7690>", done="False")
     assert list(parse(HEAD + MODULE + FUNCTION + "      Arguments:\n" + shown).every) == [7]
