@@ -13,19 +13,23 @@ GPUS = "HARNESS_GPUS"
 """The GPUs that the whole job may use, as CUDA_VISIBLE_DEVICES had them."""
 
 
-def rank_of(pid: int) -> int | None:
-    """The rank that process `pid` was started as; None when it is none, or cannot be asked.
+def variables(pid: int) -> Mapping[str, str]:
+    """The variables that process `pid` was started with; none when it cannot be asked.
 
-    What a rank starts inherits the variable: only the uppermost of a tree is the rank.
+    None also for a moment while it becomes another program: that one has its name by then, and not
+    yet its variables (begin_new_exec and create_elf_tables in Linux's fs/exec.c, fs/binfmt_elf.c).
     """
     try:
-        return among(psutil.Process(pid).environ())
+        return psutil.Process(pid).environ()
     except (psutil.Error, OSError):
-        return None
+        return {}
 
 
 def among(variables: Mapping[str, str]) -> int | None:
-    """The rank that these variables name."""
+    """The rank that these variables name; None when they name none.
+
+    What a rank starts inherits them: only the uppermost of a tree is the rank.
+    """
     numbers = [variables[name] for name in RANKS if variables.get(name, "").isdecimal()]
     return int(numbers[0]) if numbers else None
 

@@ -17,8 +17,7 @@ from harness.detect.ranks import JobColumns, RankColumns
 from harness.inject.inside.launcher import HEAD, SAID
 from harness.logs import Adapter
 from harness.model import AnyBeat, Position, Process
-from harness.observe import launchers, process_names
-from harness.observe.rank_env import rank_of
+from harness.observe import launchers, process_names, rank_env
 from harness.supervise import nccl_log
 from harness.supervise.issued import IssuedByRanks
 from harness.supervise.listen import Ear
@@ -49,9 +48,10 @@ class Numbers:
                 continue
             # What a shell becomes by exec has another name, and other variables.
             key = process.pid, process.name
-            if key not in self._asked:
-                self._asked[key] = rank_of(process.pid)
-            rank = self._asked[key]
+            # One that has no variables yet is asked again.
+            if key not in self._asked and (told := rank_env.variables(process.pid)):
+                self._asked[key] = rank_env.among(told)
+            rank = self._asked.get(key)
             if rank is not None and rank < _MOST:
                 below.add(process.pid)
                 found.setdefault(rank, process.pid)

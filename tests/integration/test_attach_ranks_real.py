@@ -16,7 +16,7 @@ import forked
 import psutil
 import pytest
 
-from harness.observe.rank_env import rank_of
+from harness.observe import rank_env
 from harness.supervise.ports import Ports
 
 ROOT = Path(__file__).parents[2]
@@ -107,7 +107,7 @@ def settle(pid, out, culprits, cause=None):
 
 def ranks_below(pid):
     return {rank: one.pid for one in psutil.Process(pid).children()
-            if (rank := rank_of(one.pid)) is not None}  # fmt: skip
+            if (rank := rank_env.among(rank_env.variables(one.pid))) is not None}  # fmt: skip
 
 
 def identities(pid):

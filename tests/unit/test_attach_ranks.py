@@ -343,7 +343,9 @@ def test_ranks_and_their_launcher_are_asked_for_and_nothing_below_a_rank(monkeyp
         asked.append(pid)
         return ("mlx.launch", "-n", "4", "x.py")
 
-    monkeypatch.setattr(command_ranks, "rank_of", {10: 0, 11: 1, 20: 7}.get)
+    ranks = {10: "0", 11: "1", 20: "7"}
+    told = {pid: {"MLX_RANK": ranks.get(pid, "")} for pid in (1, 10, 11, 20)}
+    monkeypatch.setattr(command_ranks.rank_env, "variables", told.get)
     monkeypatch.setattr(command_ranks.process_names, "argv", argv)
     told = observe._Job().complete(found)
     assert told.ranks == {0: 10, 1: 11}

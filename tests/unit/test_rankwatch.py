@@ -41,7 +41,7 @@ def test_the_rank_is_what_the_launcher_has_told(variables, rank):
 
 
 def test_one_that_cannot_be_asked_is_no_rank():
-    assert rank_env.rank_of(2**22 + 1) is None
+    assert among(rank_env.variables(2**22 + 1)) is None
 
 
 def process(pid, ppid, name="python"):
@@ -51,11 +51,11 @@ def process(pid, ppid, name="python"):
 def numbered(monkeypatch, ranks):
     asked = []
 
-    def rank_of(pid):
+    def variables(pid):
         asked.append(pid)
-        return ranks.get(pid)
+        return {"HOME": "/", "MLX_RANK": str(ranks.get(pid, ""))}
 
-    monkeypatch.setattr(command_ranks, "rank_of", rank_of)
+    monkeypatch.setattr(command_ranks.rank_env, "variables", variables)
     return asked
 
 
@@ -74,6 +74,16 @@ def test_each_process_is_asked_once_and_again_when_it_has_become_another(monkeyp
     assert asked == [1, 11]
     ranks[11] = 3
     assert numbers.of([process(1, 0), process(11, 1, "python")]) == {3: 11}
+
+
+def test_one_that_has_no_variables_yet_is_asked_again(monkeypatch):
+    # While a shell becomes Python it has the new name, and nothing else.
+    given = {}
+    monkeypatch.setattr(command_ranks.rank_env, "variables", lambda pid: given)
+    numbers = Numbers()
+    assert numbers.of([process(11, 1)]) == {}
+    given["MLX_RANK"] = "2"
+    assert numbers.of([process(11, 1)]) == {2: 11}
 
 
 def test_a_number_that_no_job_has_is_not_believed(monkeypatch):
