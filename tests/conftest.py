@@ -21,7 +21,7 @@ import smollm2
 
 # A slow machine is no failure; what a test may take is the runner's business. Each run draws other
 # examples, so that few in each add up to many.
-hypothesis.settings.register_profile("any machine", deadline=None, max_examples=50)
+hypothesis.settings.register_profile("any machine", deadline=None, max_examples=30)
 hypothesis.settings.load_profile("any machine")
 
 

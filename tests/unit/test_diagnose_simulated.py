@@ -13,7 +13,7 @@ from harness.analysis.diagnosis.diagnose import LADDER, decided, diagnose, order
 from harness.model import Support
 
 pytestmark = pytest.mark.unmeasured
-CASES, CHUNKS = 1000, 8
+CASES, CHUNKS = 600, 6  # benchmarks/simulated_diagnosis.py judges more
 
 
 def confusion(pairs):
