@@ -17,15 +17,15 @@ _FILES = (
 DOMAIN = rf"(?:\.(?!{_FILES}(?![\w-]))[a-z0-9](?:[a-z0-9-]{{0,62}}[a-z0-9])?(?![\w-])){{0,8}}"
 """The text that may follow the name of a host."""
 _PUBLIC = frozenset((
-    "github.com", "githubusercontent.com", "huggingface.co", "hf.co", "pypi.org",
-    "pythonhosted.org", "python.org", "pytorch.org", "apple.com", "ml-explore.github.io",
-    "readthedocs.io", "readthedocs.org", "arxiv.org", "anaconda.org", "conda.io",
-    "conda-forge.org", "nvidia.com", "numpy.org", "scipy.org", "tensorflow.org", "jax.dev",
-    "wandb.ai", "kaggle.com", "gnu.org", "kernel.org", "debian.org", "ubuntu.com", "docker.com",
-    "docker.io", "brew.sh", "wikipedia.org", "stackoverflow.com", "openai.com", "anthropic.com",
-    "google.com", "microsoft.com", "w3.org", "json-schema.org", "opensource.org", "apache.org",
-    "llvm.org", "cmake.org", "yaml.org", "astral.sh",
+    "github.com", "githubusercontent.com", "huggingface.co", "hf.co", "python.org", "pytorch.org",
+    "apple.com", "ml-explore.github.io", "readthedocs.io", "readthedocs.org", "arxiv.org",
+    "nvidia.com", "numpy.org", "scipy.org", "tensorflow.org", "jax.dev", "wandb.ai", "kaggle.com",
+    "gnu.org", "kernel.org", "debian.org", "ubuntu.com", "docker.com", "brew.sh", "wikipedia.org",
+    "stackoverflow.com", "openai.com", "anthropic.com", "google.com", "microsoft.com", "w3.org",
+    "json-schema.org", "opensource.org", "apache.org", "llvm.org", "cmake.org", "yaml.org",
+    "astral.sh",
 ))  # fmt: skip
+"""Hosts that everybody knows. An index of packages is none: many a one is a company's own."""
 _SIDES = frozenset((
     "www", "docs", "developer", "platform", "gist", "api", "raw", "files", "download",
     "downloads", "support", "discuss", "cdn-lfs", "upload", "test", "objects", "codeload",
