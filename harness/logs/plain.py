@@ -85,6 +85,7 @@ _DATES = late.compile(
 
 
 def read(line: str) -> Reading | None:
+    """What a line says of the training; None where it is no report, or is a bar drawn again."""
     ascii_only = line.isascii()
     bar = -1
     # One character is found so much faster than two that it is looked for first.
@@ -103,6 +104,21 @@ def read(line: str) -> Reading | None:
             return HEADER if len(line) < 40 and _HEADER.fullmatch(line) else _of_block(line)
     if bar >= 0:
         return read(behind)
+    line = _without_wrapping(line, ascii_only)
+    given: dict[str, Any] = {}
+    figures: dict[str, float] = {}
+    counted, exact, precise = _take_pairs(line, given, figures)
+    if "entropy_loss" in figures and "loss" not in given and (match := _CROSS.search(line)):
+        exact, given["loss"] = match[0], figures.pop("entropy_loss")
+    if precise.isdigit() and (broken := _BROKEN.match(line, line.find(exact) + len(exact))):
+        # `loss=2.step 2 ...`: the figure's end is lost, and another line begins.
+        return read(line[: broken.start()])
+    _complete(line, counted, precise, given, figures)
+    return _as_reading(line, counted, exact, given, figures)
+
+
+def _without_wrapping(line: str, ascii_only: bool) -> str:
+    """The part of the line that is looked at, its figures and names written as `PAIR` has them."""
     if len(line) > LONGEST:
         line = line[:LONGEST]
     if "(" in line or "#" in line:
@@ -113,21 +129,29 @@ def read(line: str) -> Reading | None:
         line = _MARKS.sub("", line)  # 12'500
         if "{" in line and line[0] != "{":
             line = _DICT.sub(_parts, line).replace("'", "")
-    given: dict[str, Any] = {}
-    counted = ""  # the name of what was counted
-    exact = precise = ""  # the first of what has decimals
-    figures: dict[str, float] = {}
+    return line
+
+
+def _take_pairs(
+    line: str, given: dict[str, Any], figures: dict[str, float]
+) -> tuple[str, str, str]:
+    """Take the first figure of each name into `given` and `figures`.
+
+    Returns the name of what was counted, and the name and the text of the first figure that has
+    decimals; each is empty where there is none.
+    """
+    counted = exact = precise = ""
     known = _KNOWN
     for name, figure, total, unit in PAIR.findall(line):
         kind, fills, parse = known.get(name) or _learn(name) if not unit else meaning(name, unit)
         if kind == FIGURE:
             if fills in figures:
                 continue
-            # Faster than `number`: this is asked of each figure of each line.
-            try:
+            own: float | None
+            try:  # faster than `number`: this is asked of each figure of each line
                 own = float(figure)
             except ValueError:
-                own = number(figure)  # type: ignore[assignment]
+                own = number(figure)
             if total and own and (whole := count(total)):
                 own /= whole  # `Accuracy: 9825/10000`
             if own is not None:
@@ -157,11 +181,13 @@ def read(line: str) -> Reading | None:
             if kind == "tokens" and isinstance(value, float) and value < 1000:
                 value *= _scale(line, name, figure)
             given[fills] = value
-    if "entropy_loss" in figures and "loss" not in given and (match := _CROSS.search(line)):
-        exact, given["loss"] = match[0], figures.pop("entropy_loss")
-    if precise.isdigit() and (broken := _BROKEN.match(line, line.find(exact) + len(exact))):
-        # `loss=2.step 2 ...`: the figure's end is lost, and another line begins.
-        return read(line[: broken.start()])
+    return counted, exact, precise
+
+
+def _complete(
+    line: str, counted: str, precise: str, given: dict[str, Any], figures: dict[str, float]
+) -> None:
+    """Add what the line says otherwise than by a name with its figure."""
     if counted and "," in precise:
         _grouped(line, counted, given)
     if len(line) <= _SHORT and " of " in line and "total" not in given:
@@ -184,6 +210,12 @@ def read(line: str) -> Reading | None:
         settle(given)
     if "Epoch(" in line:
         _mmengine(line, given)
+
+
+def _as_reading(
+    line: str, counted: str, exact: str, given: dict[str, Any], figures: dict[str, float]
+) -> Reading | None:
+    """The reading, if what was found is a report of a training."""
     if "loss" in given:
         # What begins so may be in capitals; all else has these letters.
         told = (("v" in line or "V" in line) and "al" in line) or "est" in line
