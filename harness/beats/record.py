@@ -162,6 +162,11 @@ def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
     checks: list[CheckBeat] = []
     gradients: list[GradientBeat] = []
     collectives: list[CollectiveBeat] = []
+    recent: dict[type, list[Any]] = {
+        CheckBeat: checks,
+        GradientBeat: gradients,
+        CollectiveBeat: collectives,
+    }
     steps: list[StepBeat] = []
     for beat in beats:
         if isinstance(beat, StepBeat):
@@ -175,25 +180,17 @@ def gather(beats: Iterable[AnyBeat], keep: int = 10_000) -> Record:
                 record.node_step.append(beat.step)
                 record.nodes.append(beat.nodes)
                 record.depth.append(-1 if beat.depth is None else beat.depth)
-        elif isinstance(beat, CheckBeat):
-            checks.append(beat)
-        elif isinstance(beat, GradientBeat):
-            gradients.append(beat)
         elif isinstance(beat, FiguresBeat):
             for name, value in beat.figures.items():
                 series = record.figures.setdefault(name, Series())
                 series.step.append(beat.step)
                 series.value.append(float(value))
-        elif isinstance(beat, CollectiveBeat):
-            collectives.append(beat)
+        elif (last := recent.get(type(beat))) is not None:
+            last.append(beat)
+            if len(last) > 2 * keep:
+                del last[:-keep]
         else:
             single[_SINGLE[type(beat)]] = beat
-        if len(checks) > 2 * keep:
-            del checks[:-keep]
-        if len(gradients) > 2 * keep:
-            del gradients[:-keep]
-        if len(collectives) > 2 * keep:
-            del collectives[:-keep]
     _add_steps(record, steps)
     return replace(
         record,

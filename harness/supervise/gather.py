@@ -12,6 +12,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 import msgspec
@@ -20,7 +21,7 @@ from harness.detect import no_switch
 from harness.detect.observation import Capture, Look, Observation, Window
 from harness.inject.inside import answering
 from harness.model import Process, Snapshot
-from harness.model.world import Gpus, Surroundings, World
+from harness.model.world import Gpus, Relations, Surroundings, World
 from harness.observe import platform, process_names, threads
 from harness.observe.linux import timeouts
 from harness.observe.linux.exits import Exits
@@ -174,20 +175,11 @@ class Gatherer:
             between = self._relations(processes)
         ended = time.monotonic()
         pids = {process.pid for process in processes}
-        others = {peer for each in between.links.values() for link in each for peer in link.peers}
-        others |= {peer for each in between.files.values() for link in each for peer in link.peers}
-        others |= {peer for each in between.peers.values() for peer in each}
-        others |= {pid for wait in between.futexes.values() for pid in wait.sharers}
         *before, last = windows
         after = self.look()
         windows, same = (*before, (*last, after)), _in_the_same_wait(last[-1], after)
-        timers = {
-            tid: min(left)
-            for tid, links in between.links.items()
-            if (left := [one.left_s for one in links if one.left_s is not None and not one.timed])
-        }
         with self._looking:
-            self.clocks.timers(timers, began, ended)
+            self.clocks.timers(_timers(between), began, ended)
             rearmed = self.clocks.armed if here.shows_waits else dict(self._wakes.since_step)
         gpus = here.gpus(pids, stop) if with_gpu else Gpus()
         return Observation(
@@ -199,7 +191,7 @@ class Gatherer:
             files=between.files,
             sockets=between.peers,
             shares=between.shares,
-            names=self._named(pids | others),
+            names=self._named(pids | _others(between)),
             on_gpu=gpus.on,
             gpu=gpus.lines,
             gpu_use=gpus.use,
@@ -220,6 +212,23 @@ class Gatherer:
             if found := process_names.named(pid):  # a process can become another program
                 self._names[pid] = " ".join(found)
         return dict(self._names)
+
+
+def _others(between: Relations) -> set[int]:
+    """The processes at the other ends of the tree's waits."""
+    linked = chain(between.links.values(), between.files.values())
+    others = {peer for each in linked for link in each for peer in link.peers}
+    others |= {peer for each in between.peers.values() for peer in each}
+    return others | {pid for wait in between.futexes.values() for pid in wait.sharers}
+
+
+def _timers(between: Relations) -> dict[int, float]:
+    """The seconds that are left of the timers for which a thread waits, at the first of them."""
+    return {
+        tid: min(left)
+        for tid, links in between.links.items()
+        if (left := [one.left_s for one in links if one.left_s is not None and not one.timed])
+    }
 
 
 def _in_the_same_wait(before: Look, after: Look) -> set[int]:

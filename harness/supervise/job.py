@@ -355,8 +355,21 @@ class Job:
                 run.cause = msgspec.structs.replace(run.cause, summary=summary)
         source.settle()
         source.read()
-        position = source.position()
-        ending = Ending(
+        ending = source.completed(self._ending())
+        left = not_ended.find(process.not_ended)
+        ending = msgspec.structs.replace(ending, findings=(*ending.findings, *left))
+        written = record.load(self.folder)
+        self.error, self.mlx = written.error, written.mlx
+        settings = self.spec.settings
+        result = classify.classify(written, ending, self.info, settings, self.spec.repeat)
+        if source.tracker is not None:
+            result = source.tracker.completed(result)
+        return source.finished(result)
+
+    def _ending(self) -> Ending:
+        """What was seen of the end from outside."""
+        run, process, position = self._run, self._process, self._source.position()
+        return Ending(
             wall_s=time.monotonic() - self.started,
             exit_code=process.exit_code,
             signal=process.signal,
@@ -378,16 +391,6 @@ class Job:
             unread=self._samples.unread(),
             rss_peak=max(self.rss_peak, process.rss_peak or 0) or None,
         )
-        ending = source.completed(ending)
-        left = not_ended.find(process.not_ended)
-        ending = msgspec.structs.replace(ending, findings=(*ending.findings, *left))
-        written = record.load(self.folder)
-        self.error, self.mlx = written.error, written.mlx
-        settings = self.spec.settings
-        result = classify.classify(written, ending, self.info, settings, self.spec.repeat)
-        if source.tracker is not None:
-            result = source.tracker.completed(result)
-        return source.finished(result)
 
     def _stalled_at(self) -> float | None:
         if self._run.cause is None:

@@ -119,57 +119,69 @@ def run(
     `interrupts` tells, ends the running workers with their grace, a second one at once.
     """
     waiting = list(enumerate(plan))
-    active: dict[Job, int] = {}
     results: dict[int, ScenarioResult] = {}
     honored = 0
     with selectors.DefaultSelector() as selector:
         selector.register(interrupts.woken, selectors.EVENT_READ)
+        active = _Active(selector)
         try:
-            while waiting or active:
+            while waiting or active.jobs:
                 if interrupts.count > honored:
                     honored = interrupts.count
                     waiting.clear()
-                    for job in active:
-                        job.interrupt(GRACE_S if honored == 1 else 0.0)
-                while waiting and len(active) < jobs:
+                    active.interrupt(GRACE_S if honored == 1 else 0.0)
+                while waiting and len(active.jobs) < jobs:
                     index, start = waiting.pop(0)
-                    if not wanted(index):
-                        continue
-                    job = start()
-                    active[job] = index
-                    selector.register(job.channel, selectors.EVENT_READ)  # type: ignore[arg-type]
-                    observer.started(job)
+                    if wanted(index):
+                        job = start()
+                        active.add(job, index)
+                        observer.started(job)
                 selector.select(TICK_S)
                 interrupts.taken()
-                for ticked in list(active):
-                    job, channel = ticked, ticked.channel
-                    result = job.tick()
-                    if result is None:
-                        continue
-                    selector.unregister(channel)  # type: ignore[arg-type]
-                    index = active.pop(job)
+                for ended, index, shown in active.ended():
+                    job, result = ended, shown
                     if followers is not None:
-                        if (
-                            not interrupts.count
-                            and (following := followers.next(job, result)) is not None
-                        ):
-                            active[following] = index
-                            selector.register(following.channel, selectors.EVENT_READ)  # type: ignore[arg-type]
+                        following = None if interrupts.count else followers.next(ended, shown)
+                        if following is not None:
+                            active.add(following, index)
                             continue
-                        job, result = followers.combined(job, result)
+                        job, result = followers.combined(ended, shown)
                     results[index] = result
                     observer.finished(job, result)
                     if not keep_going():
                         waiting.clear()
-                        for other in active:
-                            other.interrupt(GRACE_S)
-                observer.looked(tuple(active))
+                        active.interrupt(GRACE_S)
+                observer.looked(tuple(active.jobs))
         except BaseException:
             # Whoever called us may live on, and keep what is under way with the traceback.
-            for job in active:
-                job.interrupt(0.0)
+            active.interrupt(0.0)
             raise
     return tuple(results[index] for index in sorted(results)), interrupts.count > 0
+
+
+class _Active:
+    """The jobs that run now, each with its place in the plan; `selector` wakes for each."""
+
+    def __init__(self, selector: selectors.BaseSelector) -> None:
+        self.jobs: dict[Job, int] = {}
+        self._selector = selector
+
+    def add(self, job: Job, index: int) -> None:
+        self.jobs[job] = index
+        self._selector.register(job.channel, selectors.EVENT_READ)  # type: ignore[arg-type]
+
+    def ended(self) -> Iterator[tuple[Job, int, ScenarioResult]]:
+        """Let each job go on. Those that have ended are given, and no longer active."""
+        for job in list(self.jobs):
+            channel = job.channel
+            result = job.tick()
+            if result is not None:
+                self._selector.unregister(channel)  # type: ignore[arg-type]
+                yield job, self.jobs.pop(job), result
+
+    def interrupt(self, grace: float) -> None:
+        for job in self.jobs:
+            job.interrupt(grace)
 
 
 def follow(
