@@ -165,7 +165,7 @@ def told(ending: Ending) -> str:
     facts, found = ending.facts, killer(ending)
     parts = [found.told] if found is not None else []
     if facts.words is not None:
-        parts.append(_words(facts.words, ending))
+        parts.append(_words(facts.words))
     if facts.crash is not None and facts.crash.place and not (facts.words and facts.words.place):
         where = f"at {facts.crash.place}"
         if facts.crash.who:
@@ -186,7 +186,7 @@ def told(ending: Ending) -> str:
     return "; ".join(filter(None, parts))
 
 
-def _words(words: LastWords, ending: Ending) -> str:
+def _words(words: LastWords) -> str:
     if words.kind is Kind.FAULT and words.text in _AS_THE_SIGNAL:
         return f"at {words.place}" if words.place else ""
     if words.uncaught:

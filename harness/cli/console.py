@@ -103,7 +103,7 @@ class Screen:
         if not self._headed and result.metrics.memory.peak_over_p is not None:
             self._headed = True
             self._head()
-        self.say(self._line(result, job.info))
+        self.say(self._line(result))
         self._explain(result, job.info)
         if not self._quiet and not self._verbose:
             self._warn(result)
@@ -120,7 +120,7 @@ class Screen:
         if self.console.is_terminal and self.console.width >= max(WIDE, len(head)):
             self.say(Text(head, style="dim"))
 
-    def _line(self, result: ScenarioResult, info: ScenarioInfo) -> Text:
+    def _line(self, result: ScenarioResult) -> Text:
         """The verdict and the main figures in 80 columns, and below them the explanation."""
         symbol, style = _mark(result)
         met, difference = self.expected(result) if self.expected is not None else (None, "")

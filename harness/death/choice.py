@@ -39,7 +39,7 @@ def complete(
     words = _words(main, code, signal, printed, told)
     other = None
     if words is None or not words.uncaught or _BY_ANOTHER.search(words.text):
-        other = _other(facts.pid, words, printed, told)
+        other = _other(facts.pid, printed, told)
     if words is not None and other is not None and words.text == other.text:
         words = None  # what was printed last is another's
     error = _error(words, other, signal, printed) or _driver(facts)
@@ -84,9 +84,7 @@ def _of_wrapped(code: int | None, printed: Sequence[Printed], told: Sequence[Tol
     return raised if words is not None and last_words.stands(words, printed) else None
 
 
-def _other(
-    pid: int | None, words: LastWords | None, printed: Sequence[Printed], told: Sequence[Told]
-) -> LastWords | None:
+def _other(pid: int | None, printed: Sequence[Printed], told: Sequence[Told]) -> LastWords | None:
     """The last failure of a thread or of another process, if it came shortly before the end."""
     shown = last_words.of_others(printed)
     for one in reversed(told):

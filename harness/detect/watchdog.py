@@ -79,8 +79,6 @@ class Watchdog:
         self._policy = policy or Policy()
         self._durations: dict[str, deque[float]] = {}
         self._before: Snapshot | None = None
-        self._moved_at = 0.0
-        """Last look at which anything moved at all."""
         self._since_beat = Stopwatch(0.0)
         """Started at the last look at which a beat had come; stands while nobody could run."""
         self._still_looks = 0
@@ -112,7 +110,6 @@ class Watchdog:
             if before is not None:
                 self._longest = max(self._longest, self._since_beat.elapsed(now.t))
             self._since_beat.restart(now.t)
-            self._moved_at = now.t
             self._still_looks = 0
             self._held_since, self._beside = None, frozenset()
             return self._judgement(State.ALIVE)
@@ -136,7 +133,6 @@ class Watchdog:
         if why == _CPU and not ticked and _spent(before, now) <= self._policy.tick_s:
             why = ""
         if why:
-            self._moved_at = now.t
             self._still_looks = 0
             busy = why in (_CPU, _RUNNABLE)
             return self._judgement(State.ALIVE, why, now, self._limit(now, busy))
@@ -160,7 +156,6 @@ class Watchdog:
     def _paused(self, now: Snapshot, passed: float, state: State, reason: str = "") -> Judgement:
         """It could not go on, or we could not look: the time does not count."""
         self._since_beat.exclude(passed)
-        self._moved_at = now.t
         self._still_looks = 0
         return self._judgement(state, reason)
 

@@ -248,7 +248,7 @@ def unpacked(module: cst.Module) -> Sequence[Edit]:
     The literal is one that a name always stands for.
     """
     index = Index(module)
-    tables = _tables(index, module)
+    tables = _tables(module)
     changes: list[Edit] = []
     for node in walk(module):
         match node:
@@ -267,7 +267,7 @@ def unpacked(module: cst.Module) -> Sequence[Edit]:
     return changes
 
 
-def _tables(index: Index, module: cst.Module) -> dict[str, dict[str, cst.BaseExpression]]:
+def _tables(module: cst.Module) -> dict[str, dict[str, cst.BaseExpression]]:
     """The values of each dictionary of literals that has a name of its own, by the code of keys."""
     found: dict[str, dict[str, cst.BaseExpression]] = {}
     for node in walk(module):

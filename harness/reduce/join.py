@@ -261,17 +261,3 @@ class _Renamer(cst.CSTTransformer):
                 value=self._names.get(original_node.value, original_node.value)
             )
         return edit.whole(updated_node)
-
-
-def module_names(text: str) -> Sequence[str]:
-    """The dotted names of all modules that `text` may import, relative ones left out."""
-    found: list[str] = []
-    for node in walk(edit.parsed(text)):
-        if isinstance(node, cst.Import):
-            found += [_dotted(alias.name) for alias in node.names]
-        elif isinstance(node, cst.ImportFrom) and not node.relative:
-            source = _dotted(node.module)
-            found.append(source)
-            if not isinstance(node.names, cst.ImportStar):
-                found += [f"{source}.{_dotted(alias.name)}" for alias in node.names]
-    return found

@@ -14,7 +14,6 @@ import libcst as cst
 
 from harness.reduce import edit
 
-Statement = cst.BaseSmallStatement | cst.BaseCompoundStatement
 BUILTINS = frozenset([*dir(builtins), "__file__", "__name__", "__doc__", "__spec__"])
 
 

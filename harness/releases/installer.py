@@ -25,7 +25,7 @@ TIMEOUT_S, LEAST_S = 900.0, 1.0
 """The limit of one call, in seconds: a release can be large, and a line slow. And the least."""
 _DESCRIBE = (
     "import json, platform, sys; print(json.dumps([sys.executable, platform.python_version(), "
-    "sys.implementation.cache_tag + '-' + platform.machine(), sys.prefix != sys.base_prefix]))"
+    "sys.implementation.cache_tag + '-' + platform.machine()]))"
 )
 
 
@@ -49,7 +49,7 @@ class Python:
             described = json.loads(answer.stdout)
         except (OSError, ValueError, subprocess.TimeoutExpired):
             raise NotInstalledError(f"{path} is not a Python that runs") from None
-        self.path, self.version, self.tag, self.is_environment = described
+        self.path, self.version, self.tag = described
 
 
 class Installer(Protocol):

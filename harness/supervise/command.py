@@ -170,7 +170,7 @@ class CommandSteps:
                 tracker.ended.setdefault(rank, now)
                 tracker.used.pop(rank, None)
             else:
-                tracker.follow(rank, tuple(alive.values()), positions[rank], now)
+                tracker.follow(rank, tuple(alive.values()), now)
         # One that prints nothing is nowhere; where the others are then says nothing of it.
         known = all(positions.values()) and self._ranks.comparable(positions)
         return [

@@ -164,7 +164,7 @@ def stopped(judged: Judged, place: str) -> Cause:
     )
 
 
-def suspected(inspected: Inspected, judged: Judged, judgement: Judgement) -> Cause:
+def suspected(judged: Judged, judgement: Judgement) -> Cause:
     """The cause that an overdue run has if it never goes on."""
     chain = judged.chain
     assert chain is not None

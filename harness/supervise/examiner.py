@@ -134,7 +134,7 @@ class Examiner:
         if inspected.alive or judged.chain is None:
             self._doubts.take_back(now)
             return None
-        cause = suspected(inspected, judged, run.judgement)
+        cause = suspected(judged, run.judgement)
         self._doubts.say(cause, judged.fingerprint or "", now)
         run.judgement = msgspec.structs.replace(
             run.judgement, state=State.SUSPECT, reason=cause.summary

@@ -18,7 +18,6 @@ from harness.model import (
     Cause,
     Finding,
     Outcome,
-    Position,
     Process,
     ScenarioResult,
 )
@@ -132,9 +131,7 @@ class RankTracker:
             threads=(),
         )
 
-    def follow(
-        self, rank: int, processes: Sequence[Process], position: Position | None, now: float
-    ) -> None:
+    def follow(self, rank: int, processes: Sequence[Process], now: float) -> None:
         """Take in the processes of a rank: its own is among `processes`, and what it started."""
         tree = below(processes, [self.pids[rank]])
         process, used = tree[0], self.used.get(rank)

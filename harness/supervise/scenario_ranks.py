@@ -172,7 +172,7 @@ class ScenarioRanks:
             tracker.used.pop(rank, None)
         for rank, pid in tracker.pids.items():
             if rank not in gone and pid in processes:
-                tracker.follow(rank, tuple(processes.values()), positions[rank], now)
+                tracker.follow(rank, tuple(processes.values()), now)
         return [self._state(rank, positions[rank], now) for rank in range(self._size)]
 
     def remote(self, rank: int) -> Seen | None:

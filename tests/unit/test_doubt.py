@@ -80,7 +80,7 @@ def inspected(found):
 def suspected(found):
     one = inspected(found)
     judgement = Judgement(state=State.ALIVE, phase="eval", lasted=12.0, allowed=6.0, usual=0.1)
-    return doubt.suspected(one, doubt.deciding(one), judgement)
+    return doubt.suspected(doubt.deciding(one), judgement)
 
 
 BESIDE = thread(2, cpu_s=0.01, **READS)

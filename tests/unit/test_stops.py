@@ -241,13 +241,13 @@ def test_who_starts_up_while_stacks_are_taken_is_not_continued(watch):
     told[0].fields |= {"process": "T", "process_since": now}
     job = watch(told, now, now)
     job.tracker.pids = {0: 10, 1: 11, 2: 12}
-    job.tracker.follow(0, [process(10, "T")], None, now)
+    job.tracker.follow(0, [process(10, "T")], now)
     job = watch(told, now + STOPPED_S + 1, now)
     job.tracker._saving.join()
-    job.tracker.follow(0, [process(10, "R")], None, now + 8)
+    job.tracker.follow(0, [process(10, "R")], now + 8)
     assert job.tracker.in_state[0] == ("T", now)
     watch(told, now + 8, now)
-    job.tracker.follow(0, [process(10, "S")], None, now + 9)
+    job.tracker.follow(0, [process(10, "S")], now + 9)
     assert job.tracker.in_state[0] == ("S", now + 9)
 
 

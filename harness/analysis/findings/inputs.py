@@ -81,7 +81,7 @@ def shapes_growth(record: Record) -> Iterator[Finding]:
 
 def cache_growth(record: Record) -> Iterator[Finding]:
     """What MLX keeps for reuse grows and is not used: buffers of ever new sizes."""
-    points = _column(record, record.cache)
+    points = _column(record.cache)
     slope = still_grows(points, max(CACHE * _unit(record), CACHE_BYTES))
     if slope is None:
         return
@@ -109,7 +109,7 @@ def peak_growth(record: Record) -> Iterator[Finding]:
         peak - active if peak >= 0 <= active else -1
         for peak, active in zip(record.peak, record.active, strict=True)
     ]
-    slope = still_grows(_column(record, above), max(PEAK * _unit(record), PEAK_BYTES))
+    slope = still_grows(_column(above), max(PEAK * _unit(record), PEAK_BYTES))
     if slope is None:
         return
     ends = ends_at(record, record.peak[-1], slope.value)
@@ -162,7 +162,7 @@ def peak_too_large(record: Record) -> Iterator[Finding]:
 
 def growth(record: Record) -> float:
     """Bytes by which the batches have grown from the first third to the last; 0: they do not."""
-    known = _column(record, record.inputs)
+    known = _column(record.inputs)
     if len(known) < 6:
         return 0.0
     first, last = _ends(record)
@@ -200,7 +200,7 @@ def _unit(record: Record) -> float:
     return float(record.model.trainable_bytes) if record.model is not None else 0.0
 
 
-def _column(record: Record, sizes: Sequence[int]) -> list[tuple[float, float]]:
+def _column(sizes: Sequence[int]) -> list[tuple[float, float]]:
     """(index, bytes) of a column after the warm-up, in blocks."""
     warm_up = max(FIRST, len(sizes) // 10)
     return [

@@ -45,7 +45,7 @@ def file_wait(node: Node, thread: Thread, stack: ThreadStack, facts: Facts) -> W
     opened = facts.observed.files.get(node.pid, ())
     on_disk = [link for link in opened if link.kind == "file"]
     if way is Way.LOCKS:
-        return _lock(node, on_disk, facts)
+        return _lock(on_disk, facts)
     may_be = [link for link in opened if _fits(link, way)]
     may_be_device = any(link.kind == "device" for link in opened)
     if not may_be and way in (Way.READS, Way.WRITES) and not may_be_device:
@@ -64,7 +64,7 @@ def file_wait(node: Node, thread: Thread, stack: ThreadStack, facts: Facts) -> W
     return files.of_links(node, thread, "", links, facts) if links else None
 
 
-def _lock(node: Node, files_: Sequence[Link], facts: Facts) -> Wait | None:
+def _lock(files_: Sequence[Link], facts: Facts) -> Wait | None:
     """The wait for the lock of a file. Who has it is not shown: a process of the tree that has the
     file open as well, or another program."""
     if not files_:

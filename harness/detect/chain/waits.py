@@ -42,7 +42,7 @@ def wait_of(node: Node, facts: Facts) -> Wait:
     if thread is None:
         return _ended(node, facts)
     if thread.state in "Tt":
-        return _stopped(thread, facts)
+        return _stopped(thread)
     if thread.state in "ZX":
         return _only(End(kind=Ends.DEAD, detail="has ended"), "ended")
     if thread.wchan in FROZEN:
@@ -75,7 +75,7 @@ def _ended(node: Node, facts: Facts) -> Wait:
     return _only(End(kind=Ends.DEAD, detail=what), "ended")
 
 
-def _stopped(thread: Thread, facts: Facts) -> Wait:
+def _stopped(thread: Thread) -> Wait:
     if thread.state == "T":
         end = End(kind=Ends.STOPPED, detail="is stopped by a signal, or frozen with its container")
     else:
@@ -104,7 +104,7 @@ def _running(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
         if wait.known or locks.in_turn(node, facts) < facts.policy.poll_cpu_share:
             return wait
     if _polls(node, thread, pace, facts):
-        return handing.given(node, thread, pace, facts) or _polling(node, thread, pace, facts)
+        return handing.given(node, thread, pace, facts) or _polling(node, thread, facts)
     if facts.observed.spins.get(node.tid):
         return _spinning(node, uses, facts)
     # One more capture may show that it stays where it is.
@@ -138,7 +138,7 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
     return looks and (pace.sleeps or pace.switches or 0) >= facts.policy.rearmed
 
 
-def _polling(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
+def _polling(node: Node, thread: Thread, facts: Facts) -> Wait:
     """A clock that is armed anew: it looks for something, which others may bring about."""
     seconds = thread.wakes_in
     period = _period(node, seconds, facts)
@@ -171,7 +171,7 @@ def _waiting(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wai
     if (given := handing.given(node, thread, pace, facts)) is not None:
         return given
     if _polls(node, thread, pace, facts) and facts.category(node) is not Category.GIL:
-        return _polling(node, thread, pace, facts)
+        return _polling(node, thread, facts)
     wait = helpers.interrupted(_blocked(node, thread, facts), node, facts)
     return clocks.with_clock(wait, node, thread, facts)
 

@@ -147,7 +147,7 @@ class Gradient:
         for user in sorted(set(bad.consumers), key=lambda one: -one.number):
             if described := self._of_user(user, bad):
                 return described
-        return facts.of_sum(tape, bad)
+        return facts.of_sum(bad)
 
     def _of_user(self, user: Node, bad: Node) -> dict[str, Any]:
         """The facts if `user` got finite cotangents and its own gradient is not finite."""

@@ -55,7 +55,7 @@ def of_operation(tape: Tape, node: Node, outputs: list[Any]) -> dict[str, Any]:
     made = {
         "kind": "operation",
         "operation": node.name,
-        **where(tape, node),
+        **where(node),
         "inputs": _inputs(tape, node, mask),
         "output": _output(tape, outputs),
         "wide": _wide(tape, node, output),
@@ -86,7 +86,7 @@ def of_gradient(tape: Tape, user: Node, bad: Node, gradients: list[Any]) -> dict
     return {
         "kind": "operation",
         "operation": user.name,
-        **where(tape, user),
+        **where(user),
         "place": "backward",
         "inputs": _inputs(tape, user, mask),
         "cotangents": [_array(tape, cotangent, None) for cotangent in cotangents],
@@ -97,18 +97,18 @@ def of_gradient(tape: Tape, user: Node, bad: Node, gradients: list[Any]) -> dict
     }
 
 
-def of_sum(tape: Tape, bad: Node) -> dict[str, Any]:
+def of_sum(bad: Node) -> dict[str, Any]:
     """The facts of a value whose cotangent is bad, and none of its users alone is the reason."""
     return {
         "kind": "unseen",
-        **where(tape, bad),
+        **where(bad),
         "place": "backward",
         "operation": bad.name,
         "about": bad.label,
     }
 
 
-def where(tape: Tape, node: Node) -> dict[str, Any]:
+def where(node: Node) -> dict[str, Any]:
     """The line, the module and the part of the step of an operation."""
     frames = [
         (code.co_filename, _line(code, last), _name(code)) for code, last, _, _ in lines(node.line)
