@@ -8,12 +8,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import forked
 import netns
 import pytest
+from trial import until
 
 ROOT = Path(__file__).parents[2]
 REASON = netns.missing()
@@ -27,13 +27,6 @@ while not (here / "go").exists():
     time.sleep(0.05)
 print("step 2 loss 0.4", flush=True)
 """
-
-
-def until(condition, seconds=300.0):
-    end = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return value
 
 
 class Hosts:

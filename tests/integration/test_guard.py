@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
 import pytest
+from trial import until
 
 from harness.supervise import launch
 from harness.supervise.launch import Launched
@@ -35,14 +35,6 @@ if os.fork() == 0:
 os.wait()
 time.sleep({seconds})
 """
-
-
-def until(condition, seconds=60.0):
-    """Wait for `condition`; its last value. Generous: a loaded machine is slow, not wrong."""
-    end = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < end:
-        time.sleep(0.02)
-    return value
 
 
 def gone(pid):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import netns
 import pytest
+from trial import until
 
 from harness.beats.file import read_beats
 from harness.model import StepBeat
@@ -114,13 +115,6 @@ class Job:
     def nothing_is_left(self) -> None:
         network = self.network
         assert until(lambda: not any(map(network.processes, range(len(network.names)))))
-
-
-def until(condition, seconds=120.0):
-    end = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return value
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from pathlib import Path
 import forked
 import psutil
 import pytest
+from trial import until
 from waiting import ROOT, settled, started
 
 from harness.model import Process
@@ -61,13 +62,6 @@ def gone(pid):
     with contextlib.suppress(psutil.NoSuchProcess):
         return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
     return True
-
-
-def until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not (value := condition()) and time.monotonic() < end:
-        time.sleep(0.05)
-    return value
 
 
 def finding(folder):

@@ -172,7 +172,7 @@ def parsed(line: bytes):
         return None
 
 
-def until(condition, seconds=120.0):
+def until(condition, seconds=300.0):
     """Wait for `condition`; its last value. Generous: a loaded machine is slow, not wrong."""
     end = time.monotonic() + seconds
     while not (value := condition()) and time.monotonic() < end:

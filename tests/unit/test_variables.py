@@ -104,9 +104,24 @@ def test_a_function_that_shows_nothing_that_could_change_has_no_digest():
     assert frame_digest((lambda: (yield))()) == ""
 
 
-def test_what_would_take_long_is_cut():
-    wide = [[[list(range(100))] * 100] * 100] * 100
-    assert digest_of(wide) == digest_of(wide)
+@pytest.mark.parametrize(
+    ("value", "path", "seen"),
+    [
+        (list(range(200)), (0,), True),
+        (list(range(200)), (100,), False),
+        (list(range(200)), (199,), True),
+        ([[[0]]], (0, 0, 0), True),
+        ([[[[0]]]], (0, 0, 0, 0), False),
+        ([[0] * 100 for _ in range(100)], (0, 0), True),
+        ([[0] * 100 for _ in range(100)], (99, 99), False),
+    ],
+)
+def test_what_would_take_long_is_cut(value, path, seen):
+    before, part = digest_of(value), value
+    for at in path[:-1]:
+        part = part[at]
+    part[path[-1]] = -1
+    assert (digest_of(value) != before) is seen
 
 
 def test_each_other_thread_is_told_by_its_number():
