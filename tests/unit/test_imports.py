@@ -236,11 +236,11 @@ def test_few_modules_stand_at_the_top():
     assert len(loose) <= MOST_AT_THE_TOP, loose
 
 
-def test_each_module_can_be_imported():
+def test_each_module_can_be_imported_and_says_what_it_is():
     """Also those that a run imports late, or in a process of their own."""
     scripts = {*ALONE, "harness.__main__", "harness.report.repro.alone"}
     for module in sorted(MODULES.keys() - scripts):
-        importlib.import_module(module)
+        assert importlib.import_module(module).__doc__, module
 
 
 @pytest.mark.parametrize("first", ["harness.api", "harness.pytest_plugin", "harness.cli"])

@@ -102,7 +102,8 @@ def test_the_thread_that_answers_has_nothing_to_do():
 
 @given(st.text(alphabet='0123456789abcdefxThread ():\n[]"File,line in', max_size=400))
 def test_no_answer_makes_it_raise(text):
-    joined(native(), parse("faulthandler", PYTHON + text, 1), HANDLES)
+    found = joined(native(), parse("faulthandler", PYTHON + text, 1), HANDLES)
+    assert [one.tid for one in found] == [one.tid for one in native()]
 
 
 def test_owners_are_in_the_threads_that_waited():

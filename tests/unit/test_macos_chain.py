@@ -259,9 +259,10 @@ def test_the_registry_of_drivers_is_read():
 def test_no_registry_makes_it_raise(data):
     cut = data.draw(st.integers(0, len(IOREG)))
     other = data.draw(st.text(max_size=40) | st.just("<integer>99999999999999999999</integer>"))
-    gpu.parse(IOREG[:cut] + other + IOREG[data.draw(st.integers(cut, len(IOREG))) :])
-    for text in ("", "x", "<plist><array><string>x</string></array></plist>"):
-        gpu.parse(text)
+    damaged = IOREG[:cut] + other + IOREG[data.draw(st.integers(cut, len(IOREG))) :]
+    for text in (damaged, "", "x", "<plist><array><string>x</string></array></plist>"):
+        read = gpu.parse(text)
+        assert read is None or all(isinstance(busy, int) for busy in read.utilization.values())
 
 
 def reading(t: float, busy: int | None = 5, **clients: int | None) -> Reading:

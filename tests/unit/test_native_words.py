@@ -399,8 +399,7 @@ _NAMES = st.text(alphabet="<>[](){}&*:$.#, asbdh0123456789_-=u")
 
 @given(_NAMES)
 def test_no_name_makes_the_unwrapping_raise(name: str) -> None:
-    bare_name(name)
-    native(name, name, 1, name)
+    assert native(name, name, 1, name).bare == bare_name(name or "???")
 
 
 @given(st.lists(st.tuples(_NAMES, st.one_of(st.none(), _NAMES)), max_size=8))

@@ -195,9 +195,10 @@ def test_answers_of_sample_are_told_apart() -> None:
 @given(st.sampled_from(sorted(SAMPLES)), st.randoms(use_true_random=False))
 def test_no_answer_makes_it_raise(name: str, chance: random.Random) -> None:
     text = mutated(SAMPLES[name], chance)
-    for one in parse("sample", text, 1):
-        wait_site.moves(one)
-    wait_site.explain(parse("sample", text, 1))
+    threads = parse("sample", text, 1)
+    assert all(isinstance(wait_site.moves(one), bool) for one in threads)
+    explained = wait_site.explain(threads)
+    assert explained is None or re.fullmatch(r"[0-9a-f]{12}", explained.fingerprint)
 
 
 def mutated(text: str, chance: random.Random) -> str:

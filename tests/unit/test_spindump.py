@@ -96,4 +96,5 @@ def test_no_report_makes_it_raise(data):
     text = report()
     at = data.draw(st.integers(0, len(text)))
     odd = data.draw(st.text(max_size=20) | st.sampled_from(["0x", "9" * 30, "[", ")", "\n", "*"]))
-    parse("spindump", text[:at] + odd + text[data.draw(st.integers(at, len(text))) :], 7)
+    threads = parse("spindump", text[:at] + odd + text[data.draw(st.integers(at, len(text))) :], 7)
+    assert all(one.tid is not None for one in threads)
