@@ -177,4 +177,4 @@ def _counted(when: When | None, runs: Sequence[symptoms.Symptoms]) -> tuple[int,
     if when is None:
         return 0, len(runs), 0
     answers = [symptoms.judge(when, one) for one in runs]
-    return tuple(answers.count(one) for one in (Seen.SHOWN, Seen.ABSENT, Seen.UNUSABLE))  # type: ignore[return-value]
+    return answers.count(Seen.SHOWN), answers.count(Seen.ABSENT), answers.count(Seen.UNUSABLE)

@@ -19,17 +19,17 @@ CHECKS = 6
 
 def reduced(case: Case) -> StageResult:
     """Make the program small."""
-    from harness.reduce import reduce  # needs what the extra `reduce` brings
+    from harness.reduce import Progress, reduce  # needs what the extra `reduce` brings
 
     plan, stage = case.plan, StageName.REDUCE
     source = Path(plan.target.path) if plan.target.command is None else plan.target.command.argv
     told_at = time.monotonic()
 
-    def progress(now: object) -> None:
+    def progress(now: Progress) -> None:
         nonlocal told_at
         if time.monotonic() - told_at > 5.0:
             told_at = time.monotonic()
-            case.say(f"  {now.stage}: {now.lines} lines after {now.tries} tries")  # type: ignore[attr-defined]
+            case.say(f"  {now.stage}: {now.lines} lines after {now.tries} tries")
 
     assert plan.patience is not None
     good, well = _good(case)

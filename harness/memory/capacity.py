@@ -60,21 +60,55 @@ def largest(
     square. So a polynomial through the nearest points names the next size to try. The search ends
     when a size fits by `peak` itself, and the next one does not, by `peak` or by the polynomial.
     """
-    points: dict[int, int] = dict(known)
-    beyond: set[int] = set()
-    asked = 0
+    sizes = _Sizes(peak, known, memory)
+    low = _units(sizes, known, fixed, unit, most)
+    own, after = low * unit, (low + 1) * unit
+    outside = most is not None and after > most
+    if low:
+        sizes.fits(own)
+    elif not outside:
+        sizes.fits(after)
+    beyond = after in sizes.beyond
+    expected = None
+    if not outside and after not in sizes.points and not beyond:
+        expected = round(_fit(sizes.points, fixed, memory)(after))
+    return Capacity(
+        largest=own,
+        peak=sizes.points.get(own) if low else None,
+        next=after,
+        next_peak=sizes.points.get(after, expected),
+        expected=expected is not None,
+        bounded=Bounded.MODEL if outside else Bounded.MLX if beyond else Bounded.MEMORY,
+        traces=sizes.asked,
+    )
 
-    def fits(size: int) -> bool:
-        nonlocal asked
-        if size not in points and size not in beyond:
-            asked += 1
-            found = peak(size)
+
+class _Sizes:
+    """The sizes of which the peak is known, each traced once."""
+
+    def __init__(self, peak: Peak, known: Mapping[int, int], memory: int) -> None:
+        self.memory = memory
+        self.points = dict(known)
+        """Bytes by size."""
+        self.beyond: set[int] = set()
+        """Sizes that MLX cannot hold."""
+        self.asked = 0
+        self._peak = peak
+
+    def fits(self, size: int) -> bool:
+        if size not in self.points and size not in self.beyond:
+            self.asked += 1
+            found = self._peak(size)
             if found is None:
-                beyond.add(size)
+                self.beyond.add(size)
             else:
-                points[size] = found
-        return size in points and points[size] <= memory
+                self.points[size] = found
+        return size in self.points and self.points[size] <= self.memory
 
+
+def _units(sizes: _Sizes, known: Mapping[int, int], fixed: int, unit: int, most: int | None) -> int:
+    """The largest number of units that fits, by the peaks or, in the end, by the polynomial."""
+    memory = sizes.memory
     low = max((n // unit for n, value in known.items() if value <= memory), default=0)
     high = min((-(-n // unit) for n, value in known.items() if value > memory), default=None)
     if most is not None:
@@ -82,37 +116,20 @@ def largest(
         if high is None or high > most // unit:
             high = most // unit + 1
     while high is None or high - low > 1:
-        fit = _fit(points, fixed, memory) if asked < _GUESSES else None
+        fit = _fit(sizes.points, fixed, memory) if sizes.asked < _GUESSES else None
         guess = None if fit is None else _most(fit, memory, unit)
-        if guess == low and low * unit in points:
+        if guess == low and low * unit in sizes.points:
             break  # it fits, and by the fit no larger one does
         if guess is None:
             guess = low + max(1, low) if high is None else (low + high) // 2
         guess = max(guess, low + 1)
         if high is not None:
             guess = min(guess, high - 1)
-        if fits(guess * unit):
+        if sizes.fits(guess * unit):
             low = guess
         else:
             high = guess
-    own, after = low * unit, (low + 1) * unit
-    outside = most is not None and after > most
-    if low:
-        fits(own)
-    elif not outside:
-        fits(after)
-    expected = None
-    if not outside and after not in points and after not in beyond:
-        expected = round(_fit(points, fixed, memory)(after))
-    return Capacity(
-        largest=own,
-        peak=points.get(own) if low else None,
-        next=after,
-        next_peak=points.get(after, expected),
-        expected=expected is not None,
-        bounded=Bounded.MODEL if outside else Bounded.MLX if after in beyond else Bounded.MEMORY,
-        traces=asked,
-    )
+    return low
 
 
 def _fit(points: Mapping[int, int], fixed: int, memory: int) -> Callable[[float], float]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Set
+from functools import partial
 
 from harness.reduce import passes, search, slices
 from harness.reduce.passes import Pass
@@ -52,7 +53,7 @@ class _Order:
         if guess is not None:
             text = guess
         elif lines:
-            idle: Pass = lambda text: passes.never_run(text, lines)  # noqa: E731
+            idle = partial(passes.never_run, lines=lines)
             text = self._some(text, [("lines that never ran", idle)])
         text = self._some(text, passes.first(guess is None))
         # Settings that are literals where they are used let go of whatever made them.

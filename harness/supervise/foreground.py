@@ -46,7 +46,7 @@ def _watched(
     """Hand on what is typed and signalled, and look on, until the job has its result."""
     with selectors.DefaultSelector() as selector:
         selector.register(interrupts.woken, selectors.EVENT_READ, "signals")
-        selector.register(job.channel, selectors.EVENT_READ, "guard")  # type: ignore[arg-type]
+        selector.register(job.channel, selectors.EVENT_READ, "guard")
         result, keys = None, False
         while result is None:
             terminal.follow()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Mapping
 
@@ -121,7 +122,7 @@ class Job:
         return self.snapshot.position if self.snapshot else None
 
     @property
-    def channel(self) -> object:
+    def channel(self) -> socket.socket:
         """Becomes readable when the guard has news: wait on it instead of polling."""
         return self._process.channel
 

@@ -168,7 +168,7 @@ class _Active:
 
     def add(self, job: Job, index: int) -> None:
         self.jobs[job] = index
-        self._selector.register(job.channel, selectors.EVENT_READ)  # type: ignore[arg-type]
+        self._selector.register(job.channel, selectors.EVENT_READ)
 
     def ended(self) -> Iterator[tuple[Job, int, ScenarioResult]]:
         """Let each job go on. Those that have ended are given, and no longer active."""
@@ -176,7 +176,7 @@ class _Active:
             channel = job.channel
             result = job.tick()
             if result is not None:
-                self._selector.unregister(channel)  # type: ignore[arg-type]
+                self._selector.unregister(channel)
                 yield job, self.jobs.pop(job), result
 
     def interrupt(self, grace: float) -> None:
@@ -200,7 +200,7 @@ def follow(
         job, honored = following, before
         with selectors.DefaultSelector() as selector:
             selector.register(interrupts.woken, selectors.EVENT_READ)
-            selector.register(job.channel, selectors.EVENT_READ)  # type: ignore[arg-type]
+            selector.register(job.channel, selectors.EVENT_READ)
             while (ended := job.tick()) is None:
                 observer.looked((job,))
                 selector.select(TICK_S)

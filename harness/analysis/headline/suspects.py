@@ -32,9 +32,11 @@ def kept(source: str) -> tuple[tuple[int, str], ...]:
     found = {}
     for function, outside in _functions(tree, frozenset()):
         for node in ast.walk(function):
+            if not isinstance(node, ast.Call | ast.Assign):
+                continue
             name = _stored_in(node)
             if name in outside and name not in _bound(function):
-                found[node.lineno] = lines[node.lineno - 1].strip()  # type: ignore[attr-defined]
+                found[node.lineno] = lines[node.lineno - 1].strip()
     return tuple(sorted(found.items()))[:MOST]
 
 
@@ -93,12 +95,13 @@ def _assigned(node: ast.AST) -> Iterator[tuple[ast.expr, ast.expr]]:
     """Each target of an assignment with its value, those of tuples one by one."""
     if isinstance(node, ast.AnnAssign) and node.value is not None:
         yield node.target, node.value
-    for target in node.targets if isinstance(node, ast.Assign) else ():
-        value = node.value  # type: ignore[attr-defined]
-        if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
-            yield from zip(target.elts, value.elts, strict=False)
-        else:
-            yield target, value
+    if isinstance(node, ast.Assign):
+        value = node.value
+        for target in node.targets:
+            if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+                yield from zip(target.elts, value.elts, strict=False)
+            else:
+                yield target, value
 
 
 def _makes_container(value: ast.expr) -> bool:
@@ -115,13 +118,14 @@ def _bound(function: ast.FunctionDef) -> frozenset[str]:
     )
 
 
-def _stored_in(node: ast.AST) -> str | None:
+def _stored_in(node: ast.Call | ast.Assign) -> str | None:
     """The name of the container that a statement puts something into."""
     target: ast.expr | None = None
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        target = node.func.value if node.func.attr in _KEEPS else None
-    elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Subscript):
-        target = node.targets[0].value
+    if isinstance(node, ast.Assign):
+        if isinstance(node.targets[0], ast.Subscript):
+            target = node.targets[0].value
+    elif isinstance(node.func, ast.Attribute) and node.func.attr in _KEEPS:
+        target = node.func.value
     return target.id if isinstance(target, ast.Name) else None
 
 

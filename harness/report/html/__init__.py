@@ -46,17 +46,7 @@ CHARTS = (
 def render(data: ReportInput) -> str:
     """The page of a run. Reads each scenario's worst run, one after the other."""
     run, every = data.run, groups(data.run)
-    points = max(LEAST_POINTS, min(POINTS, ALL_POINTS // (KINDS * max(1, len(every)))))
-    drawn: dict[str, list[Curve]] = {}
-    courses: dict[str, timeline.Course] = {}
-    units: dict[str, int] = {}
-    for group in every:
-        record = data.record(group.worst)
-        if lines := curves(record, data.samples(group.worst), points):
-            drawn[group.name] = lines
-        courses[group.name] = timeline.course(record)
-        if record.model is not None and record.model.trainable_bytes > 0:
-            units[group.name] = record.model.trainable_bytes
+    drawn, courses, units = _read(every, data)
     charts = _charts(drawn)
     walls = [result.wall_s for result in run.results if math.isfinite(result.wall_s)]
     longest = max(walls, default=0.0)
@@ -99,6 +89,24 @@ def render(data: ReportInput) -> str:
         style=Markup(style),
         policy=_policy(scripts, style),
     )
+
+
+def _read(
+    every: tuple[Group, ...], data: ReportInput
+) -> tuple[dict[str, list[Curve]], dict[str, timeline.Course], dict[str, int]]:
+    """By the name of each scenario: its curves, its course, and the bytes of what it trains."""
+    points = max(LEAST_POINTS, min(POINTS, ALL_POINTS // (KINDS * max(1, len(every)))))
+    drawn: dict[str, list[Curve]] = {}
+    courses: dict[str, timeline.Course] = {}
+    units: dict[str, int] = {}
+    for group in every:
+        record = data.record(group.worst)
+        if lines := curves(record, data.samples(group.worst), points):
+            drawn[group.name] = lines
+        courses[group.name] = timeline.course(record)
+        if record.model is not None and record.model.trainable_bytes > 0:
+            units[group.name] = record.model.trainable_bytes
+    return drawn, courses, units
 
 
 def _charts(drawn: dict[str, list[Curve]]) -> list[dict[str, Any]]:
