@@ -141,6 +141,7 @@ class Run:
 
     @property
     def scenario(self) -> str:
+        """The name of the scenario."""
         return self.result.scenario
 
     @property
@@ -160,10 +161,12 @@ class Run:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
+        """What was observed, each with its code, severity, summary and evidence."""
         return self.result.findings
 
     @property
     def metrics(self) -> Metrics:
+        """Medians and peaks: seconds, bytes, losses."""
         return self.result.metrics
 
     def failures(self, fail_on: str = "error") -> tuple[str, ...]:
@@ -206,13 +209,16 @@ class Runs(Sequence[Run]):
     result: RunResult
     """The whole result, as in run.json."""
     folder: Path
+    """The folder of the report and of each run's own folder."""
 
     @property
     def report(self) -> Path:
+        """The path of report.md."""
         return self.folder / "report.md"
 
     @property
     def diagnosis(self) -> Diagnosis:
+        """What the runs together say for and against each hypothesis."""
         return self.result.diagnosis
 
     @cached_property

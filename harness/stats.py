@@ -49,7 +49,11 @@ def median(values: Sequence[float]) -> float:
 
 
 def spread(values: Sequence[float]) -> float:
-    """1.4826 times the median absolute deviation: the standard deviation, if it were normal."""
+    """1.4826 times the median absolute deviation: the standard deviation, if it were normal.
+
+    The factor is 1 over the 0.75-quantile of the standard normal distribution (Hampel, 1974,
+    Journal of the American Statistical Association 69, 383). Raises ValueError without values.
+    """
     center = median(values)
     return 1.4826 * median([abs(value - center) for value in sample(values)])
 

@@ -267,6 +267,7 @@ def _missed(info: ScenarioInfo, everything: Sequence[Finding]) -> list[Finding]:
 
 
 def metrics(record: Record, ending: Ending) -> Metrics:
+    """The figures of a run: seconds, bytes, and multiples of P, the size of what it trains."""
     trainable = record.trainable
     return Metrics(
         step_s=_step_times(record),

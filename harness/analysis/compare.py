@@ -22,6 +22,7 @@ from harness.analysis import repeats
 from harness.model import Outcome, RunResult, ScenarioResult, Spread
 
 REPEATS = 5
+"""Runs on each side below which nothing is tested."""
 ALONE = {
     "step_median_s": 2.0,
     "step_p99_s": 3.0,
@@ -46,6 +47,8 @@ that is counted while it is built."""
 
 
 class Mark(str, Enum):
+    """How sure it is that the two sides differ."""
+
     SAME = "same"
     DIFFERS = "differs"
     SIGNIFICANT = "significant"
@@ -74,6 +77,8 @@ class Counted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Figure(msgspec.Struct, frozen=True, kw_only=True):
+    """One figure of a scenario on both sides."""
+
     name: str
     a: Spread | None
     b: Spread | None
@@ -84,6 +89,8 @@ class Figure(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Compared(msgspec.Struct, frozen=True, kw_only=True):
+    """One scenario on both sides."""
+
     scenario: str
     outcomes: Counted
     counts: tuple[Counted, ...] = ()
@@ -92,6 +99,8 @@ class Compared(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """All that differs between two runs."""
+
     setup: tuple[Setup, ...]
     """The differences of machine, versions and settings."""
     scenarios: tuple[Compared, ...]

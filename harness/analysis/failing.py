@@ -92,6 +92,7 @@ def findings(result: ScenarioResult, fail_on: FailOn = DEFAULT) -> tuple[Finding
 
 
 def failed(result: ScenarioResult, fail_on: FailOn = DEFAULT) -> bool:
+    """True if `result` counts as failed: by its outcome, or by one of its findings."""
     return result.outcome in fail_on.outcomes or bool(findings(result, fail_on))
 
 

@@ -41,6 +41,7 @@ def summarize(results: Sequence[ScenarioResult]) -> tuple[RepeatSummary, ...]:
 
 
 def share(count: int, of: int) -> Share:
+    """`count` of `of` runs, with the 95 % interval of the probability (Wilson)."""
     low, high = stats.wilson(count, of)
     return Share(count=count, of=of, low=low, high=high)
 

@@ -42,6 +42,7 @@ class Pace(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def wakes(self) -> bool:
+        """True if it was switched in or out; False also where that could not be read."""
         return bool(self.switches)
 
 
@@ -76,6 +77,7 @@ class Motion(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def process_at(look: Look, pid: int) -> Process | None:
+    """The process `pid` in a look; None if it was not there."""
     return next((process for process in look.processes if process.pid == pid), None)
 
 

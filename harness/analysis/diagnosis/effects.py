@@ -45,10 +45,12 @@ class Reference:
 
     @property
     def affected(self) -> tuple[Facts, ...]:
+        """The runs that show the symptom."""
         return tuple(run for run in self.runs if run.kinds & self.wanted)
 
     @property
     def description(self) -> str:
+        """The symptom in words, and in how many runs it shows."""
         return describe(self.runs, self.wanted)
 
     @property
@@ -58,10 +60,12 @@ class Reference:
 
     @property
     def places(self) -> frozenset[str | None]:
+        """Where those runs wait; None stands for a run of which that is not known."""
         return frozenset(run.place for run in self.affected)
 
     @property
     def step_s(self) -> float | None:
+        """Seconds of a step in those runs; None where none of them tells."""
         return _step_s(self.affected)
 
 

@@ -30,6 +30,7 @@ class Evidence:
 def arrange(
     results: Sequence[ScenarioResult], settings: Settings | None, environment: Environment
 ) -> Evidence:
+    """The runs that say something, by their scenarios."""
     runs = tuple(run for run in symptoms.gather(results) if run.informative)
     groups: dict[str, list[Facts]] = {}
     for run in runs:

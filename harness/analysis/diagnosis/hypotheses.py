@@ -65,6 +65,8 @@ class Effect(str, Enum):
 
 @dataclass(frozen=True)
 class Cell:
+    """What a hypothesis expects of one scenario."""
+
     effect: Effect
     firm: bool
     """True where the opposite refutes the hypothesis; else the effect depends on quantities."""

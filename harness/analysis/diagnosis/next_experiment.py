@@ -114,6 +114,7 @@ def _may_hide(theory: Theory, evidence: Evidence) -> bool:
 
 
 def open_theories(hypotheses: Iterable[Hypothesis]) -> list[Theory]:
+    """Those that no run has tested yet, in their order."""
     untested = {h.id for h in hypotheses if h.verdict is Support.UNTESTED}
     return [theory for theory in HYPOTHESES if theory.id in untested]
 

@@ -48,10 +48,12 @@ class Facts:
 
     @property
     def name(self) -> str:
+        """The name of the scenario."""
         return self.result.scenario
 
     @property
     def steps(self) -> int:
+        """Steps that returned."""
         return self.result.steps_completed
 
     @property
@@ -61,6 +63,7 @@ class Facts:
 
     @property
     def completed(self) -> bool:
+        """True if its outcome is `completed`."""
         return self.result.outcome is Outcome.COMPLETED
 
     @property

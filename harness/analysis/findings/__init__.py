@@ -3,7 +3,7 @@
 A detector is a function of a record that yields findings, mostly one or none. It must take any
 record: one without an end, without a step, without a model. To add one, write the function,
 register it in `DETECTORS`, and say what its code means in `CODES` and in
-docs/reference/verdicts/.
+docs/reference/verdicts/. A function of one code has its name: what it observes stands in `CODES`.
 """
 
 from __future__ import annotations
@@ -170,4 +170,5 @@ what no record shows, and `harness.detect.ranks` what shows only in several reco
 
 
 def find(record: Record) -> tuple[Finding, ...]:
+    """All findings of a record, in the order of `DETECTORS`."""
     return tuple(finding for detect in DETECTORS for finding in detect(record))

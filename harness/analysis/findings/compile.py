@@ -11,6 +11,7 @@ from harness.model.finding import warning
 from harness.text.units import plural
 
 ALMOST_EVERY = 0.8
+"""The share of the later steps that are traced anew."""
 
 
 def compile_disabled(record: Record) -> Iterator[Finding]:

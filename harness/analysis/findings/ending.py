@@ -16,6 +16,7 @@ MEMORY_KILLS = frozenset(("SIGKILL", "SIGSEGV", "SIGBUS", "SIGABRT"))
 
 
 def find(ending: Ending) -> tuple[Finding, ...]:
+    """All findings of an end."""
     return (
         *hang_transient(ending),
         *memory_limited(ending),

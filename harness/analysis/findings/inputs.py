@@ -30,6 +30,7 @@ CACHE_BYTES = 64 << 20
 PEAK = 0.2
 """The same of a step's peak, in units of P."""
 PEAK_BYTES = 1 << 20
+"""The same in bytes."""
 LARGER = 1.5
 """The factor by which batches have grown that are said to grow."""
 NEAR = 0.9

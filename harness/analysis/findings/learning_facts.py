@@ -67,12 +67,15 @@ def has_fallen(record: Record) -> bool:
 
 
 def at(seen: LearningBeat) -> str:
+    """` at train.py:12`; empty where the place is not known."""
     return f" at {seen.place}" if seen.place else ""
 
 
 def with_rate(seen: LearningBeat) -> str:
+    """` (the learning rate is 0.001)`; empty where it is not known."""
     return "" if seen.rate is None else f" (the learning rate is {number(as_float(seen.rate))})"
 
 
 def as_float(value: float | str | None) -> float:
+    """A number as a beat has it: text where it is not finite, None (NaN) where nobody read it."""
     return math.nan if value is None else float(value)

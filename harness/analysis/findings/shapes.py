@@ -26,7 +26,9 @@ comes closer step by step."""
 DIGITS = 500.0
 """Units of the print that a loss has at least which is said to stand: fewer hide its movement."""
 ENOUGH = 60
+"""Losses below which nothing is said of where they stand or go."""
 BLOCKS = 20
+"""Equal parts of the losses whose medians are compared."""
 NOISES = 4.0
 """Spreads within a block by which the level has to lie above the best one."""
 ROUGH = 3.0

@@ -18,11 +18,15 @@ from harness.model.finding import info, warning
 from harness.text.units import count, duration, plural
 
 JUMP = 3.0
+"""The factor between two levels of step times, at least."""
 JUMP_AT_ONE = 2.0
 """Less is asked at step 1: step 0 has every first-call cost, so that it is slow by right."""
 JUMP_S = 0.1
+"""The seconds between the two levels, at least."""
 RAMP_STEPS = 12
+"""Steps after the first one below which nothing is said of a ramp."""
 NEAR = 5
+"""Points on each side of a change of level that count as near it."""
 AT_ONCE = 0.5
 """The share of a change of level that comes within `NEAR` steps on each side, unless it is a ramp
 on a machine that others load too."""
@@ -30,13 +34,17 @@ STEADY = 0.6
 """The share of the distance to two levels that the distance to a line has at most in a ramp."""
 OUTLIER = 5.0
 OUTLIER_S = 0.5
+"""The factor and the seconds by which a slow step is above the usual one: both."""
 FIRST = 10.0
 FIRST_S = 1.0
+"""The same of step 0."""
 CARRIED = 0.2
 """Share of a step's pending operations that have to be those of earlier steps. Reading only the
 loss leaves one or two a step behind for good."""
 DRAIN = 3.0
+"""Usual steps that the work takes which was left over at the end."""
 DRAIN_S = 0.25
+"""The seconds that it takes: both are asked for."""
 
 
 def step_time_ramp(record: Record) -> Iterator[Finding]:

@@ -52,6 +52,7 @@ def what(result: ScenarioResult, cause: Cause) -> str:
 
 
 def seen(result: ScenarioResult, cause: Cause) -> Seen:
+    """The parts of the headline of a hang that `cause` explains."""
     links = tuple(_links(cause.evidence))
     who = tuple(_who(result, cause, links))
     frames = [rank.python_frame for rank in result.ranks if rank.culprit and rank.python_frame]

@@ -15,6 +15,8 @@ FILE = Path(__file__).with_name("known_issues.toml")
 
 
 class Kind(TextEnum):
+    """Whose fault it is."""
+
     BUG = "bug"
     """A fault of the library."""
     PITFALL = "pitfall"
@@ -22,6 +24,8 @@ class Kind(TextEnum):
 
 
 class System(TextEnum):
+    """An operating system."""
+
     LINUX = "linux"
     MACOS = "macos"
 
@@ -77,4 +81,5 @@ def load() -> tuple[KnownIssue, ...]:
 
 @cache
 def compiled(pattern: str) -> re.Pattern[str]:
+    """A pattern of the catalog, whose `^` and `$` match at each line."""
     return re.compile(pattern, re.MULTILINE)

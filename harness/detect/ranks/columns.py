@@ -34,6 +34,8 @@ Pattern = tuple[int, ...]
 
 
 class Signature(NamedTuple):
+    """What a collective does: its operation on an array of this shape and type."""
+
     op: str
     shape: tuple[int, ...]
     dtype: str
@@ -49,6 +51,7 @@ class Tables:
         self._pattern: dict[Pattern, int] = {}
 
     def signature(self, op: str, shape: tuple[int, ...], dtype: str) -> int:
+        """The index of a signature; a new one is taken in."""
         key = Signature(op, shape, dtype)
         index = self._signature.get(key)
         if index is None:
@@ -61,6 +64,7 @@ class Tables:
         return self._pattern.get(key)
 
     def pattern(self, key: Pattern) -> int:
+        """The index of a pattern; a new one is taken in."""
         index = self._pattern.get(key)
         if index is None:
             index = self._pattern[key] = len(self.patterns)
@@ -106,6 +110,7 @@ class RankColumns:
         self.recent: deque[StepBeat] = deque(maxlen=WINDOW)
 
     def add(self, beat: AnyBeat) -> None:
+        """Take in one beat. Those that say nothing of collectives or steps are ignored."""
         if isinstance(beat, CollectiveBeat):
             self._issued(beat)
         elif isinstance(beat, StepBeat):

@@ -45,6 +45,8 @@ class Never:
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
+    """What is known of all ranks of a job at one moment, and what is wrong with it."""
+
     ranks: Sequence[RankState]
     now: float
     hung: bool
@@ -66,6 +68,7 @@ class Case:
 
     @property
     def culprits(self) -> tuple[int, ...]:
+        """The ranks that are at fault, by number; empty where nobody can be named."""
         return self.problem.culprits if self.problem else ()
 
     @property
@@ -117,6 +120,11 @@ class Case:
 
 
 def look(ranks: Sequence[RankState], now: float, hung: bool, launcher: str | None) -> Case:
+    """Judge the ranks of a job at the time `now`, in seconds of the monotonic clock.
+
+    `hung` says that nothing of the job moves any more. `launcher` is the signal that killed
+    what had started the ranks; None if none did.
+    """
     met = fates(ranks, now, hung)
     if launcher is not None:
         met = orphaned(ranks, met)

@@ -31,6 +31,7 @@ class Mismatch:
     told: str
 
     def evidence(self) -> dict[str, Any]:
+        """The evidence of the finding: lists are cut after `MANY`."""
         return {
             "kind": self.kind,
             "n": self.n,

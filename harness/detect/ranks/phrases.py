@@ -14,9 +14,11 @@ RUNS = 8
 CLAUSES = 4
 """Clauses that it lists at most, one for each kind of story."""
 TEXT = 160
+"""Characters of a text that somebody else wrote, at most."""
 
 
 def joined(parts: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
     return " and ".join(filter(None, (", ".join(parts[:-1]), *parts[-1:])))
 
 
@@ -46,6 +48,7 @@ def few(clauses: Sequence[str]) -> list[str]:
 
 
 def are(ranks: Sequence[object], singular: str, plural: str) -> str:
+    """`singular` for one rank, else `plural`."""
     return singular if len(ranks) == 1 else plural
 
 
@@ -82,6 +85,7 @@ def shared(places: Iterable[str]) -> str:
 
 
 def collective(n: int, signature: Signature) -> str:
+    """`all_sum #3`, counted from 0."""
     return f"{signature.op} #{n}"
 
 
@@ -91,10 +95,12 @@ def value(signature: Signature) -> str:
 
 
 def issued(number: int) -> str:
+    """`none`, `1 collective`, `2 collectives`."""
     return "none" if number == 0 else units.plural(number, "collective")
 
 
 def cut(text: str) -> str:
+    """`text` on one line, of at most `TEXT` characters."""
     line = " ".join(text.split())
     return line if len(line) <= TEXT else line[: TEXT - 3] + "..."
 

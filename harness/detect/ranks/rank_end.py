@@ -86,6 +86,7 @@ class Kind(IntEnum):
 
     @property
     def word(self) -> str:
+        """The name of the kind, as evidence has it."""
         return self.name.lower()
 
 
@@ -100,6 +101,8 @@ CODES = {
 
 @dataclass(frozen=True)
 class Fate:
+    """What happened to a rank."""
+
     rank: int
     kind: Kind
     t: float
@@ -114,6 +117,7 @@ class Fate:
 
     @property
     def text(self) -> str:
+        """The whole clause that follows "rank 2 "."""
         return f"{self.did} {self.at}".rstrip() + self.more
 
     def after(self, other: Fate) -> bool:
@@ -127,6 +131,7 @@ class Fate:
 
     @property
     def code(self) -> str:
+        """The code of its finding."""
         return CODES.get(self.kind, "rank_died")
 
 

@@ -58,6 +58,7 @@ class _View:
         self.complete = columns.left >= step or (settled and built >= step)
 
     def agrees(self, pattern: Pattern) -> bool:
+        """True if it has issued `pattern`, or may still come to it."""
         if self.complete:
             return self.pattern == pattern
         return pattern[: len(self.pattern)] == self.pattern

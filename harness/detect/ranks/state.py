@@ -76,6 +76,7 @@ class RankState:
 
     @property
     def exception(self) -> str | None:
+        """What it raised and where, in one line; None if nothing is known of that."""
         beat = self.columns.error
         if beat is None:
             return self.error
@@ -90,6 +91,7 @@ class RankState:
 
     @property
     def ended(self) -> bool:
+        """True if its process has ended."""
         return self.ended_t is not None or self.exit_code is not None or self.signal is not None
 
     @property

@@ -26,6 +26,7 @@ class Stop:
 
     @property
     def text(self) -> str:
+        """The stop in a clause."""
         at = "" if self.step is None else f" in step {self.step}"
         return f"rank {self.rank} was stopped by a signal{at} for {duration(self.seconds)}"
 
@@ -57,6 +58,7 @@ class Stops:
         return over
 
     def findings(self) -> list[Finding]:
+        """A warning for each stop that is over, at most `MANY`."""
         return [
             warning(
                 "rank_was_stopped",

@@ -20,7 +20,9 @@ STEPS = 5
 SHARE = 0.2
 """The least share of the others' step by which a slow rank is longer on its own than they are."""
 LEAST_S = 0.005
+"""The same in seconds, where that is more."""
 RATIO = 1.5
+"""The least factor between its own time and that of the others."""
 OFTEN = 0.8
 """Share of the steps in which it must be so."""
 WAITED = 0.3
@@ -29,6 +31,8 @@ WAITED = 0.3
 
 @dataclass(frozen=True)
 class Slow:
+    """A rank that is slower than the others, who wait for it."""
+
     rank: int
     phase: str
     """The phase with most of the difference."""
@@ -45,6 +49,7 @@ class Slow:
 
     @property
     def text(self) -> str:
+        """The words that follow "rank 2 "."""
         return (
             f"is slow: {duration(self.own_s)} a step before its evaluation, the others "
             f"{duration(self.others_s)}, most of it in {self.phase} "

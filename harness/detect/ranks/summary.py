@@ -21,6 +21,7 @@ from harness.text.units import duration
 
 
 def summary(case: Case) -> str:
+    """The state of a job in one sentence, the worst first."""
     if case.problem is not None:
         return _wrong(case, case.problem)
     if case.skipped is not None:
