@@ -160,15 +160,7 @@ def replayed(truth: Truth, folder: Path) -> tuple[Origin | None, str]:
 
 def _mlx_lm(folder: Path) -> tuple[Origin | None, str]:
     """mlx-lm with a prompt that is longer than what is read of it, so that no answer is left."""
-    mlxlm_folder.write(folder)
-    config = folder / "model" / "tokenizer_config.json"
-    chat = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": chat}))
-    rows = [{"prompt": f"say {i}", "completion": f"the number {i}"} for i in range(15)]
-    rows.append({"prompt": "x" * 200, "completion": "y"})
-    for name in ("train", "valid"):
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / "data" / f"{name}.jsonl").write_text(text)
+    mlxlm_folder.write_prompts(folder)
     command = [sys.executable, "-m", "mlx_lm", "lora", "--train", "--model", folder / "model"]
     command += ["--data", folder / "data", "--iters", 30, "--num-layers", 2, "--batch-size", 1]
     command += ["--mask-prompt", "--max-seq-length", 64, "--adapter-path", folder / "adapters"]

@@ -157,3 +157,11 @@ def ctrl_c():
     before = signal.getsignal(signal.SIGINT)
     yield
     assert signal.getsignal(signal.SIGINT) is before
+
+
+@pytest.fixture
+def without_mlx() -> Iterator[None]:
+    """Another test of this process may have imported it, and then there would be beats of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(sys.modules, "mlx.core", raising=False)
+        yield

@@ -39,6 +39,22 @@ def write(folder: Path, layers: int = LAYERS, width: int = WIDTH) -> None:
         (data / f"{name}.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
+def write_prompts(folder: Path) -> None:
+    """The same with prompts and answers, and one prompt that leaves no room for its answer.
+
+    With `--mask-prompt --max-seq-length 64` no token of that one is left to learn from.
+    """
+    write(folder)
+    config = folder / "model" / "tokenizer_config.json"
+    chat = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
+    _json(config, json.loads(config.read_text(encoding="utf-8")) | {"chat_template": chat})
+    rows = [{"prompt": f"say {i}", "completion": f"the number {i}"} for i in range(15)]
+    rows.append({"prompt": "x" * 200, "completion": "y"})
+    for name in ("train", "valid"):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / "data" / f"{name}.jsonl").write_text(text, encoding="utf-8")
+
+
 def _config(layers: int, width: int) -> dict[str, Any]:
     return {
         "architectures": ["LlamaForCausalLM"],

@@ -127,15 +127,7 @@ def test_a_run_that_diverged_is_not_replayed_without_leave(tmp_path):
 
 def masked_prompts(folder: Path) -> list[str]:
     """The arguments of an mlx-lm training with one prompt that leaves no room for its answer."""
-    mlxlm_folder.write(folder)
-    config = folder / "model" / "tokenizer_config.json"
-    chat = "{% for m in messages %}{{ m['content'] }} {% endfor %}"
-    config.write_text(json.dumps(json.loads(config.read_text()) | {"chat_template": chat}))
-    rows = [{"prompt": f"say {i}", "completion": f"the number {i}"} for i in range(15)]
-    rows.append({"prompt": "x" * 200, "completion": "y"})
-    for name in ("train", "valid"):
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / "data" / f"{name}.jsonl").write_text(text)
+    mlxlm_folder.write_prompts(folder)
     arguments = ["lora", "--train", "--model", "model", "--data", "data", "--iters", "24"]
     arguments += ["--num-layers", "1", "--batch-size", "1", "--mask-prompt", "--save-every", "3"]
     return [*arguments, "--max-seq-length", "64", "--steps-per-report", "4"]

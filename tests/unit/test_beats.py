@@ -14,13 +14,7 @@ from harness.beats.file import BEATS, read_beats, read_position
 from harness.inject import hook_report
 from harness.model import StartBeat, StepBeat
 
-
-@pytest.fixture(autouse=True)
-def without_mlx():
-    """Another test of this process may have imported it, and then there would be beats of it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delitem(sys.modules, "mlx.core", raising=False)
-        yield
+pytestmark = pytest.mark.usefixtures("without_mlx")
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import pytest
+from endless_worker import Steps
 from fakes import info
 from observations import READS, RUNNING, awaits, busy, process, seen, sleeps, stack, thread, twice
 
@@ -19,7 +20,6 @@ from harness.supervise.doubt import KNOWN_S, OpenDoubt
 from harness.supervise.handling import Handling
 from harness.supervise.inspection import Inspected
 from harness.supervise.stage import EndReason, Stage
-from harness.supervise.step_source import WorkerSteps
 
 replace = msgspec.structs.replace
 STALLED = Cause(
@@ -143,24 +143,6 @@ def test_of_a_tree_that_has_just_ended_its_end_is_told():
 
 
 # --- a run that is doubted -----------------------------------------------------------------------
-
-
-class Worker:
-    """It never ends by itself."""
-
-    quiet = ended = False
-    status = pid = exit_code = signal = None
-
-    def listen(self) -> None:
-        pass
-
-    def reap(self, grace: float) -> None:
-        self.ended = True
-
-
-class Steps(WorkerSteps):
-    def launch(self, cold):
-        return Worker()
 
 
 class Run(job.Job):

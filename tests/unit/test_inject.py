@@ -40,12 +40,7 @@ events = st.lists(
 # --- the writer --------------------------------------------------------------------------------
 
 
-@pytest.fixture(autouse=True)
-def without_mlx():
-    """Another test of this process may have imported it, and then there would be beats of it."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delitem(sys.modules, "mlx.core", raising=False)
-        yield
+pytestmark = pytest.mark.usefixtures("without_mlx")
 
 
 def test_the_formats_constants_are_those_of_the_reader():

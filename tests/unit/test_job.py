@@ -7,6 +7,7 @@ import os
 from types import SimpleNamespace
 
 import pytest
+from endless_worker import Steps, Worker
 from fakes import info
 
 from harness.detect.policy import LOG_POLICY, Policy
@@ -19,27 +20,8 @@ from harness.supervise.command import OWN, CommandSteps
 from harness.supervise.handling import Handling
 from harness.supervise.scheduler import TICK_S
 from harness.supervise.stage import NEXT, Stage
-from harness.supervise.step_source import WorkerSteps
 
 BUDGET = 100.0
-
-
-class Worker:
-    """It never ends by itself."""
-
-    quiet = ended = False
-    status = pid = None
-
-    def listen(self) -> None:
-        pass
-
-    def reap(self, grace: float) -> None:
-        self.ended = True
-
-
-class Steps(WorkerSteps):
-    def launch(self, cold):
-        return Worker()
 
 
 class Run(job.Job):
