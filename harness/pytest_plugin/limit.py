@@ -35,7 +35,7 @@ class Limit(Silent):
         self._at = at
         self.settings = settings
 
-    def looked(self, jobs: Sequence[Job]) -> None:  # type: ignore[override]
+    def looked(self, jobs: Sequence[Job]) -> None:
         if self._at is None or self.fired or time.monotonic() < self._at or self._debugged():
             return
         for job in jobs:

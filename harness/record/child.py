@@ -75,7 +75,7 @@ class Child:
             "sleeper": self._sleeper,
             "gpu": self._gpu is not None,
             "caches_in_tmpdir": in_tmpdir(caches()),
-            "in_tmpdir": sorted(os.listdir(os.environ["TMPDIR"])),  # noqa: PTH208
+            "in_tmpdir": sorted(os.listdir(os.environ["TMPDIR"])),  # noqa: PTH208  # the names alone
         }
         print(json.dumps(told), flush=True)
 

@@ -6,6 +6,7 @@ import ctypes
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 
@@ -38,7 +39,7 @@ def recording() -> Iterator[list[Call]]:
                 given=given,
                 answer=answer,
                 errno=ctypes.get_errno() if answer <= 0 else 0,
-                buffers=tuple(bytes(one).rstrip(b"\0").hex() for one in buffers),  # type: ignore[call-overload]
+                buffers=tuple(bytes(one).rstrip(b"\0").hex() for one in buffers),
             )
         )
 
@@ -51,10 +52,10 @@ def recording() -> Iterator[list[Call]]:
         kernel.listener = before
 
 
-def _told(arguments: Iterable[object]) -> tuple[tuple[int | str, ...], list[object]]:
+def _told(arguments: Iterable[object]) -> tuple[tuple[int | str, ...], list[Any]]:
     """The plain values among the arguments of a call, and the objects that it fills in."""
     given: list[int | str] = []
-    buffers = []
+    buffers: list[Any] = []
     for one in arguments:
         if isinstance(one, int):
             given.append(one)
@@ -90,8 +91,8 @@ class Player:
             call = known.popleft() if len(known) > 1 else known[0]
             for buffer, held in zip(buffers, call.buffers, strict=True):
                 raw = bytes.fromhex(held)
-                ctypes.memset(ctypes.addressof(buffer), 0, ctypes.sizeof(buffer))  # type: ignore[arg-type]
-                ctypes.memmove(ctypes.addressof(buffer), raw, len(raw))  # type: ignore[arg-type]
+                ctypes.memset(ctypes.addressof(buffer), 0, ctypes.sizeof(buffer))
+                ctypes.memmove(ctypes.addressof(buffer), raw, len(raw))
             return call.answer
 
         return function

@@ -10,7 +10,7 @@ from harness.errors import UsageError
 from harness.observe import installation
 
 try:
-    import libcst  # noqa: F401
+    import libcst  # noqa: F401  # to tell early that it is missing
 except ImportError:
     raise UsageError(installation.missing("libcst", extra="reduce")) from None
 

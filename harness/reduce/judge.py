@@ -335,7 +335,7 @@ class _Quick(scheduler.Silent):
         self._told = False
         self._versions = versions
 
-    def finished(self, job: Job, result: ScenarioResult) -> None:  # type: ignore[override]
+    def finished(self, job: Job, result: ScenarioResult) -> None:
         self._versions.update(job.versions)
 
     def looked(self, jobs: object) -> None:

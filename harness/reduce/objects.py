@@ -221,7 +221,7 @@ class _Own(cst.CSTTransformer):
         self._own = own
         self._called = called
 
-    def leave_Attribute(  # noqa: N802
+    def leave_Attribute(  # noqa: N802  # the name that libcst calls
         self, original_node: cst.Attribute, updated_node: cst.Attribute
     ) -> cst.BaseExpression:
         value = original_node.value

@@ -146,11 +146,11 @@ def _is_static(function: Any) -> bool:
 
 
 def _file(function: Any) -> Path:
-    return Path(os.path.abspath(inspect.unwrap(function).__code__.co_filename))  # noqa: PTH100
+    return Path(os.path.abspath(inspect.unwrap(function).__code__.co_filename))  # noqa: PTH100  # links stay
 
 
 def _import_of(name: str, module: str, file: Path) -> str:
-    path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100
+    path = [os.path.abspath(entry) for entry in sys.path]  # noqa: PTH100  # links stay
     return f"from_function.function{(module, str(file), name, path)!r}"
 
 
@@ -169,7 +169,7 @@ def _argument(value: Any) -> str:
     kind = type(value)
     home = getattr(sys.modules.get(kind.__module__), "__file__", None)
     if isinstance(value, Enum) and home and "<locals>" not in kind.__qualname__:
-        file = Path(os.path.abspath(home))  # noqa: PTH100
+        file = Path(os.path.abspath(home))  # noqa: PTH100  # links stay
         return f"{_import_of(kind.__qualname__, kind.__module__, file)}[{value.name!r}]"
     try:
         same = bool(ast.literal_eval(repr(value)) == value)

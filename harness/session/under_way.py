@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ class Session:
             )
         else:
             _, interrupted = scheduler.run(
-                [lambda run=run: self._start(run) for run in self._plan],  # type: ignore[misc]
+                [partial(self._start, run) for run in self._plan],
                 self._options.jobs,
                 self,
                 interrupts,
