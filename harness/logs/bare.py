@@ -7,7 +7,7 @@ What the figure is, nobody says: it may be a loss or an accuracy, so it is kept 
 from __future__ import annotations
 
 from harness.logs.numbers import NUMBER, number
-from harness.logs.reading import Reading
+from harness.logs.reading import Read, Reading
 from harness.text import late
 
 _LINE = late.compile(
@@ -39,3 +39,8 @@ class Bare:
         value = number(figure)
         assert value is not None
         return Reading(step=self._last, total=self._total, figures={"figure": value})
+
+
+def begin() -> Read:
+    """Make the `read` of one stream."""
+    return Bare().read

@@ -20,19 +20,17 @@ from harness.logs import (
     tqdm,
     ultralytics,
 )
-from harness.logs.blocks import Blocks
-from harness.logs.framed import Framed
-from harness.logs.reading import Reading
+from harness.logs.reading import Read
 
 
 class Adapter(msgspec.Struct, frozen=True):
-    """One format. `read` takes a line without its end and never raises, whatever the line."""
+    """One format."""
 
     name: str
-    read: Callable[[str], Reading | None]
+    read: Read
     given_up: Callable[[], str] = str
     """The reason why it reads nothing any more, and the remedy; empty while it reads."""
-    begin: Callable[[], Callable[[str], Reading | None]] | None = None
+    begin: Callable[[], Read] | None = None
     """Makes the `read` of one stream, for a format in which a line depends on those before it."""
     alone: bool = False
     """Not believed once another format has given a loss with its step: then it counts other things,
@@ -42,19 +40,15 @@ class Adapter(msgspec.Struct, frozen=True):
 ADAPTERS = (
     Adapter("mlx-lm", mlx_lm.read),
     Adapter("original trainer", original_trainer.read),
-    Adapter("JSON lines", jsonlines.read, begin=lambda: Blocks(jsonlines.read).read),
+    Adapter("JSON lines", jsonlines.read, begin=jsonlines.begin),
     Adapter("Lightning", lightning.read),
     Adapter("Keras", keras.read),
-    Adapter(
-        "Ultralytics",
-        ultralytics.Detection().read,
-        begin=lambda: ultralytics.Detection().read,
-    ),
+    Adapter("Ultralytics", ultralytics.begin(), begin=ultralytics.begin),
     Adapter("tqdm", tqdm.read),
-    Adapter("Hugging Face Trainer", huggingface.read, begin=lambda: Blocks(huggingface.read).read),
-    Adapter("table", table.Table().read, begin=lambda: table.Table().read),
-    Adapter("bare counts", bare.Bare().read, begin=lambda: bare.Bare().read, alone=True),
-    Adapter("plain text", plain.read, begin=lambda: Framed(plain.read).reader()),
+    Adapter("Hugging Face Trainer", huggingface.read, begin=huggingface.begin),
+    Adapter("table", table.begin(), begin=table.begin),
+    Adapter("bare counts", bare.begin(), begin=bare.begin, alone=True),
+    Adapter("plain text", plain.read, begin=plain.begin),
 )
 """The particular before the general: of formats that say the same, the first is meant."""
 

@@ -12,8 +12,9 @@ from __future__ import annotations
 import re
 
 from harness.logs import tqdm
+from harness.logs.blocks import Blocks
 from harness.logs.numbers import NUMBER, plainly
-from harness.logs.reading import Reading, from_pairs
+from harness.logs.reading import Read, Reading, from_pairs
 from harness.text import late
 
 _ITEM = late.compile(rf"'([A-Za-z_][\w/. ()-]{{0,60}})': '?({NUMBER})", re.ASCII)
@@ -37,3 +38,8 @@ def read(line: str) -> Reading | None:
     if bar is not None and bar.step is not None:
         given.setdefault("step", bar.step)
     return Reading(**given)
+
+
+def begin() -> Read:
+    """Make the `read` of one stream, in which a dict may have several lines."""
+    return Blocks(read).read

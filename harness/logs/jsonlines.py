@@ -14,7 +14,8 @@ from typing import Any
 
 import msgspec
 
-from harness.logs.reading import Reading, field, from_pairs
+from harness.logs.blocks import Blocks
+from harness.logs.reading import Read, Reading, field, from_pairs
 from harness.text import late
 
 _NOT_JSON = late.compile(r"(?<=[:,\[\s])(-?)(?:(NaN)|Infinity)(?=[,}\]\s])")
@@ -40,6 +41,11 @@ def read(line: str) -> Reading | None:
     if document and "step" in given:
         given["clock"] = clock(document)
     return Reading(**given) if "step" in given or "loss" in given else None
+
+
+def begin() -> Read:
+    """Make the `read` of one stream, in which an object may have several lines."""
+    return Blocks(read).read
 
 
 def clock(document: dict[str, Any]) -> float | None:

@@ -13,8 +13,9 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from harness.logs.framed import Framed
 from harness.logs.numbers import FIGURE_TEXT, NAN, NUMBER, count, number, plainly
-from harness.logs.reading import FIGURE, MOST, PAIR, Reading, meaning, settle
+from harness.logs.reading import FIGURE, MOST, PAIR, Read, Reading, meaning, settle
 from harness.logs.tongues import in_english
 from harness.logs.unnamed import unnamed_step
 from harness.logs.validating import is_validation
@@ -227,6 +228,11 @@ def _as_reading(
     if figures and len(line) <= _SHORT and all(name.endswith("loss") for name in figures):
         return Reading(figures=figures)  # some of several losses, in a report of more lines
     return _heading(line) if ")" in line else None
+
+
+def begin() -> Read:
+    """Make the `read` of one stream, in which a report may have a frame."""
+    return Framed(read).reader()
 
 
 def _parts(match: re.Match[str]) -> str:

@@ -53,6 +53,8 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=
     """The figures stand until they are set again, as those behind a bar do."""
 
 
+Read: TypeAlias = Callable[[str], Reading | None]
+"""Takes a line without its end and never raises, whatever the line."""
 _Parser: TypeAlias = Callable[[object], float | str | None]
 
 # A name is tried whole or not at all; before Python 3.11 a look behind its end has to do.

@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 
 from harness.logs.numbers import NUMBER
-from harness.logs.reading import FIGURE, Reading, from_pairs, meaning
+from harness.logs.reading import FIGURE, Read, Reading, from_pairs, meaning
 from harness.text import late
 
 _CELLS = late.compile(r"[|│┃║]")
@@ -88,6 +88,11 @@ class Table:
             kind in ("loss", "validation", FIGURE) for kind in kinds
         ):
             self._names, self._kind = tuple(cells), kind
+
+
+def begin() -> Read:
+    """Make the `read` of one stream."""
+    return Table().read
 
 
 def _kind(line: str) -> str:

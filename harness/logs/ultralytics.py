@@ -9,7 +9,7 @@ Epoch    GPU_mem   box_loss   cls_loss  Instances       Size
 from __future__ import annotations
 
 from harness.logs.numbers import FIGURE_TEXT, number
-from harness.logs.reading import Reading, from_pairs
+from harness.logs.reading import Read, Reading, from_pairs
 from harness.text import late
 
 _HEADING = late.compile(r"\s{0,20}Epoch\s{1,20}(?:GPU|gpu)_mem\s{1,20}\S.{0,300}\S\s{0,20}")
@@ -82,3 +82,8 @@ class Detection:
         pairs = zip(self._scores, values, strict=True)
         given = from_pairs(pair for pair in pairs if pair[0] not in _COUNTED)
         return Reading(**given) if given else None
+
+
+def begin() -> Read:
+    """Make the `read` of one stream."""
+    return Detection().read
