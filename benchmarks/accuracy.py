@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py [--check]
 
-Each file there that judges labelled runs becomes a table: situations, false_hangs, selftest,
+Each file there that judges labeled runs becomes a table: situations, false_hangs, selftest,
 rank_controls, detection, doubt, attach, simulated_diagnosis. --check says whether the page is what
 this script makes.
 """
@@ -43,7 +43,7 @@ program hangs, and why. `python benchmarks/accuracy.py` makes the page from the 
 UNMEASURED = (
     "macOS, Metal and aarch64: nothing on this page was measured there.",
     "Several hosts: the controls of ranks ran on one machine.",
-    "Trainings of users: no labelled collection of real reports exists. The programs here were "
+    "Trainings of users: no labeled collection of real reports exists. The programs here were "
     "written to hang or not to hang.",
     "The diagnosis on real faults: the faults in its table are simulated. The controls have one "
     "real fault for each hypothesis.",
@@ -142,7 +142,7 @@ PARTS = {
 
 
 def documents(folder: Path) -> dict[str, list[Document]]:
-    """The results of labelled runs, by their benchmark."""
+    """The results of labeled runs, by their benchmark."""
     results: dict[str, list[Document]] = {name: [] for name in PARTS}
     for file in sorted(folder.glob("*.json")):
         document = json.loads(file.read_text())

@@ -91,16 +91,16 @@ class Program:
 def programs(folder: Path) -> list[Program]:
     """The programs of a corpus by name. Raises SystemExit where one has no label `truth`."""
     known = json.loads(ENDS.read_text())
-    labelled = []
+    labeled = []
     for file in sorted(one for one in folder.glob("cases/*") if one.is_file()):
         labels = read_labels(file.read_text(errors="replace"))
         if labels.get("truth") not in TRUTHS:
             raise SystemExit(f"{file}: add a line `# truth: ...`, one of {', '.join(TRUTHS)}")
         ends = labels["end"].split() if "end" in labels else known.get(file.stem, ())
-        labelled.append(Program(file, labels, tuple(ends)))
-    if not labelled:
+        labeled.append(Program(file, labels, tuple(ends)))
+    if not labeled:
         raise SystemExit(f"{folder} has no programs: put them into {folder}/cases")
-    return labelled
+    return labeled
 
 
 def read_labels(text: str) -> dict[str, str]:

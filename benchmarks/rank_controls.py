@@ -61,7 +61,7 @@ class Told(Screen):
     def looked(self, jobs: Sequence[Job]) -> None:
         super().looked(jobs)
         for job in jobs:
-            if "rank" in job.judgement.reason and job.spec.repeat not in self.after:
+            if "rank" in job.judgment.reason and job.spec.repeat not in self.after:
                 self.after[job.spec.repeat] = since_it_moved(job, self.culprit)
 
     def finished(self, job: Job, result: ScenarioResult) -> None:

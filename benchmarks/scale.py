@@ -252,7 +252,7 @@ def main() -> None:
         f"supervisor of {held['steps']:,} steps: {held['rss_first'] / 2**20:.1f} MiB after a tenth "
         f"of them, {held['rss_last'] / 2**20:.1f} MiB at the last, highest "
         f"{held['rss_highest'] / 2**20:.1f} MiB; {held['rss_with_the_end'] / 2**20:.1f} MiB with "
-        "the judgement at the end"
+        "the judgment at the end"
     )
     print(f"on {machine()}")
     save(

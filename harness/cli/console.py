@@ -83,11 +83,11 @@ class Screen:
         for job in jobs:
             notes = job.notes[:]
             del job.notes[:]
-            judgement = job.judgement
-            alert = (job, judgement.state, judgement.about)
-            if judgement.state in ALERTS and alert not in self._alerted:
+            judgment = job.judgment
+            alert = (job, judgment.state, judgment.about)
+            if judgment.state in ALERTS and alert not in self._alerted:
                 self._alerted.add(alert)
-                notes.insert(0, ALERTS[judgement.state] + judgement.reason)
+                notes.insert(0, ALERTS[judgment.state] + judgment.reason)
             if not self._quiet:
                 for note in notes:
                     self.say(Text(f"  {job.info.name}: {note}", style="yellow"))
@@ -303,7 +303,7 @@ class LiveScreen(Screen):
             "" if last is None else duration(sum(last.phases.values())),
             size(job.rss_peak),
             duration(time.monotonic() - job.started),
-            job.judgement.state.value,
+            job.judgment.state.value,
         )
 
     def _bar(self) -> Table:

@@ -57,7 +57,7 @@ def add(commands: help.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from harness.investigate import judgement, stages
+    from harness.investigate import judgment, stages
     from harness.releases import folder as folders
     from harness.session.folder import locked
 
@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
     plan = _plan(arguments)
     stages.check(plan)
     flips = len(stages.ladder_for(plan).flips)
-    lines.note(judgement.forecast(arguments.within, flips))
+    lines.note(judgment.forecast(arguments.within, flips))
     folder = folders.begin(plan, arguments.out)
     with locked(folder):
         return _carry_out(plan, folder, arguments, lines)

@@ -1,7 +1,7 @@
 """Conditions of a proof of deadlock on Linux, thread by thread and process by process. Pure.
 
-`harness.detect.chain.closure` proves; here stands what each thread and process must fulfil: it sits
-in an untimed wait that only known threads can end; it has not used the CPU and has not been
+`harness.detect.chain.closure` proves; here stands what each thread and process must fulfill: it
+sits in an untimed wait that only known threads can end; it has not used the CPU and has not been
 switched in or out over several looks; nothing is armed that would deliver a signal or an event by
 itself. docs/reference/verdicts/deadlock.md states each condition with its reason.
 

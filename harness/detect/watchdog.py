@@ -1,4 +1,4 @@
-"""The watch over a worker's progress. Pure: beats and snapshots in, a judgement out.
+"""The watch over a worker's progress. Pure: beats and snapshots in, a judgment out.
 
 A phase is overdue when it has lasted longer than it ever did, by far. That alone calls nothing
 hung: `harness.detect.registry` says what an overdue worker waits for, and whether that will end. A
@@ -33,7 +33,7 @@ class State(str, Enum):
     STOPPED = "stopped"
 
 
-class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+class Judgment(msgspec.Struct, frozen=True, kw_only=True):
     """The result of one look. Times in seconds, `last_progress` as of the looks' clock."""
 
     state: State
@@ -103,7 +103,7 @@ class Watchdog:
             return self._policy.first_s
         return max(self._policy.floor_s, self._policy.factor * quantile(durations, 0.99))
 
-    def look(self, now: Snapshot) -> Judgement:
+    def look(self, now: Snapshot) -> Judgment:
         """Judge the worker at `now`, given all that came before."""
         before, self._before = self._before, now
         if before is None or _beat_came(before, now):
@@ -112,7 +112,7 @@ class Watchdog:
             self._since_beat.restart(now.t)
             self._still_looks = 0
             self._held_since, self._beside = None, frozenset()
-            return self._judgement(State.ALIVE)
+            return self._judgment(State.ALIVE)
         passed = now.t - before.t
         state = now.processes[0].state if now.processes else ""
         if state == "T":
@@ -135,29 +135,29 @@ class Watchdog:
         if why:
             self._still_looks = 0
             busy = why in (_CPU, _RUNNABLE)
-            return self._judgement(State.ALIVE, why, now, self._limit(now, busy))
+            return self._judgment(State.ALIVE, why, now, self._limit(now, busy))
         if held:
             # What it waits for may be one of them, and will then go on when that is continued.
             if self._held_since is None:
                 self._held_since = now.t
-            judgement = self._paused(now, passed, State.STOPPED, _told(held))
+            judgment = self._paused(now, passed, State.STOPPED, _told(held))
             if now.t - self._held_since < self._policy.floor_s:
-                return judgement
-            return msgspec.structs.replace(judgement, held=tuple(p.pid for p in held))
+                return judgment
+            return msgspec.structs.replace(judgment, held=tuple(p.pid for p in held))
         self._held_since = None
         self._still_looks += 1
-        return self._judgement(State.ALIVE, now=now, limit=self._limit(now, busy=False))
+        return self._judgment(State.ALIVE, now=now, limit=self._limit(now, busy=False))
 
     def beside(self, pids: Iterable[int]) -> None:
         """Nobody waits for these processes: until the next step, that they are stopped stops
         nothing."""
         self._beside |= frozenset(pids)
 
-    def _paused(self, now: Snapshot, passed: float, state: State, reason: str = "") -> Judgement:
+    def _paused(self, now: Snapshot, passed: float, state: State, reason: str = "") -> Judgment:
         """It could not go on, or we could not look: the time does not count."""
         self._since_beat.exclude(passed)
         self._still_looks = 0
-        return self._judgement(state, reason)
+        return self._judgment(state, reason)
 
     def _limit(self, now: Snapshot, busy: bool) -> float:
         """Seconds after which the phase is overdue: sooner where it uses the CPU, and is known."""
@@ -172,22 +172,22 @@ class Watchdog:
         durations = self._durations.get(phase) or [0.0]
         return max(*durations, self._longest, 0.0)
 
-    def _judgement(
+    def _judgment(
         self, state: State, reason: str = "", now: Snapshot | None = None, limit: float = 0.0
-    ) -> Judgement:
-        judgement = Judgement(
+    ) -> Judgment:
+        judgment = Judgment(
             state=state,
             reason=reason,
             still=self._still_looks > 0,
             last_progress=self._since_beat.start,
         )
         if now is None:
-            return judgement
+            return judgment
         phase = _phase(now)
         lasted = self._since_beat.elapsed(now.t)
         durations = self._durations.get(phase)
         return msgspec.structs.replace(
-            judgement,
+            judgment,
             overdue=lasted >= limit,
             phase=phase,
             lasted=lasted,

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 
 from harness.errors import HarnessError, UsageError
-from harness.investigate import judgement, report, small, stages
+from harness.investigate import judgment, report, small, stages
 from harness.investigate.model import Investigation, StageName, StageResult, Status
 from harness.investigate.releases import releases
 from harness.investigate.stages import Case, Say, Told
@@ -49,7 +49,7 @@ def carry_out(
     _recall(case)
     interrupted = False
     for stage in StageName:
-        if judgement.is_over(case.stages, stage):
+        if judgment.is_over(case.stages, stage):
             continue
         one = _stage(case, stage)
         case.stages.append(one)
@@ -66,15 +66,15 @@ def carry_out(
 def _stage(case: Case, stage: StageName) -> StageResult:
     """Carry out one stage, or say why not."""
     began = time.monotonic()
-    why = judgement.unneeded(stage, case.reason, case.seen)
+    why = judgment.unneeded(stage, case.reason, case.seen)
     if not why and case.left() < LEAST_S:
         why = "the time was over (--within)"
     if why:
         return StageResult(stage=stage, status=Status.SKIPPED, summary=why)
     flips = len(stages.ladder_for(case.plan).flips)
-    took = judgement.seconds(stage, case.run_s(), flips)
+    took = judgment.seconds(stage, case.run_s(), flips)
     known = case.run is not None
-    case.say(f"{stage.words}{judgement.about(took, case.left()) if known else ''}")
+    case.say(f"{stage.words}{judgment.about(took, case.left()) if known else ''}")
     try:
         one = STAGES[stage](case)
     except KeyboardInterrupt:
@@ -97,14 +97,14 @@ def _result(case: Case, interrupted: bool) -> Investigation:
         harness_version=case.plan.harness_version,
         target=case.plan.target.name,
         within_s=case.plan.investigate.within if case.plan.investigate else 0.0,
-        answer=judgement.answer(case.stages, case.reason, headline, seen),
+        answer=judgment.answer(case.stages, case.reason, headline, seen),
         healthy=not interrupted
         and seen is not None
         and seen.when is None
         and bool(seen.runs)
         and not case.reason,
         own=bool(case.reason),
-        found=judgement.is_answered(case.stages, case.reason, seen),
+        found=judgment.is_answered(case.stages, case.reason, seen),
         stages=tuple(case.stages),
         interrupted=interrupted,
     )

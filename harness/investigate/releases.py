@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from harness.investigate import judgement
+from harness.investigate import judgment
 from harness.investigate.model import StageName, StageResult, Status
 from harness.investigate.stages import Case, portable, python_of
 from harness.observe import installation
@@ -39,7 +39,7 @@ def releases(case: Case) -> StageResult:
     if installed is None:
         reason = "it is not known which MLX the program runs"
         return StageResult(stage=stage, status=Status.SKIPPED, summary=reason)
-    until = case.left() - judgement.share(stage, case.left())
+    until = case.left() - judgment.share(stage, case.left())
     # An installation must not take the part of the next stage.
     try:
         with within(lambda: case.left() - until):

@@ -14,8 +14,8 @@ import msgspec
 from harness.errors import HarnessError, UsageError, with_remedy
 from harness.flips import plan as flips
 from harness.flips.judge import LadderJudge
-from harness.investigate import judgement
-from harness.investigate.judgement import Shown
+from harness.investigate import judgment
+from harness.investigate.judgment import Shown
 from harness.investigate.model import StageName, StageResult, Status
 from harness.model import FlipVerdict, Outcome, RunResult, ScenarioResult
 from harness.observe import installation, process_names
@@ -55,7 +55,7 @@ class Case:
 
     def budget(self, stage: StageName) -> float:
         """The seconds that one run of `stage` may take."""
-        return max(1.0, min(self.plan.budget, judgement.share(stage, self.left())))
+        return max(1.0, min(self.plan.budget, judgment.share(stage, self.left())))
 
     def run_s(self) -> float:
         """The seconds of one run, from those that there were."""
@@ -95,7 +95,7 @@ class _Repeats:
     def wanted(
         self, planned: PlannedRun, run: RunResult, active: Sequence[str], folder: Path
     ) -> bool:
-        return not run.results or (not judgement.closed(run) and self._go_on())
+        return not run.results or (not judgment.closed(run) and self._go_on())
 
     def concluded(self, run: RunResult, folder: Path) -> RunResult:
         return run
@@ -104,8 +104,8 @@ class _Repeats:
 def look(case: Case) -> None:
     """Take what the runs of the training as it is have shown into `case`."""
     assert case.run is not None
-    case.seen = judgement.shown([symptoms.of(r, summary.verdict(r)) for r in case.run.results])
-    case.reason = judgement.closed(case.run)
+    case.seen = judgment.shown([symptoms.of(r, summary.verdict(r)) for r in case.run.results])
+    case.reason = judgment.closed(case.run)
 
 
 def first_runs(case: Case) -> StageResult:
@@ -116,7 +116,7 @@ def first_runs(case: Case) -> StageResult:
         planned = runs.commands([plan.target], request.repeat)
     else:
         planned = runs.make([plan.target], plan.settings, request.repeat)
-    until = case.left() - judgement.share(StageName.RUNS, case.left())
+    until = case.left() - judgment.share(StageName.RUNS, case.left())
     judge = _Repeats(lambda: case.left() > until)
     case.run, case.home = execute(
         planned, plan.settings, case.options(StageName.RUNS), _Observer(case.told), case.command,
@@ -127,7 +127,7 @@ def first_runs(case: Case) -> StageResult:
     return StageResult(
         stage=StageName.RUNS,
         status=Status.INTERRUPTED if case.run.interrupted else Status.DONE,
-        summary=judgement.in_words(case.seen, case.run),
+        summary=judgment.in_words(case.seen, case.run),
         found=bool(case.reason) and case.seen.when is not None,
         folder=case.relative(case.home),
     )
@@ -150,7 +150,7 @@ def environment(case: Case) -> StageResult:
     ladder, settings = ladder_for(case.plan), None
     if case.plan.settings is not None:
         settings = runs.make([case.plan.target], case.plan.settings, 1)[0].settings
-    until = case.left() - judgement.share(StageName.ENVIRONMENT, case.left())
+    until = case.left() - judgment.share(StageName.ENVIRONMENT, case.left())
     judge = LadderJudge(ladder, lambda: case.left() > until, case.run.results)
     run, made = execute(
         flips.runs(ladder, settings), case.plan.settings, case.options(StageName.ENVIRONMENT),

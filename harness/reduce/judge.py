@@ -299,7 +299,7 @@ class Judge(AbstractContextManager["Judge"]):
         self, runs: Sequence[Run], known: bool = True, hasty: bool = False
     ) -> tuple[Seen, ...]:
         """Judge them; `known`: the versions that they run are those of the symptom. A `hasty`
-        judgement may call one hung that is only slow."""
+        judgment may call one hung that is only slow."""
         if self.over():
             raise InterruptedReductionError
         options = Options(

@@ -49,7 +49,7 @@ class Line:
             return f"{job.info.name} starts"
         steps = job.spec.settings.steps if job.spec.settings else None
         of = f" of {steps}" if steps else ""
-        doubt = job.judgement.reason
+        doubt = job.judgment.reason
         return f"{job.info.name}: step {where.step}{of}, {where.phase}" + (
             f" ({doubt})" if doubt else ""
         )

@@ -46,7 +46,7 @@ def ask(
         try:
             # The file may lie in a file system that does not answer.
             limit = SIGNAL_TIMEOUT_S + _READ_S
-            text = within(limit, lambda: _signalled(pid, source, stop, number), "")
+            text = within(limit, lambda: _signaled(pid, source, stop, number), "")
             threads = parse("faulthandler", text, pid)
             reason = "" if threads else f"no answer in {duration(SIGNAL_TIMEOUT_S)}"
             if threads:
@@ -64,7 +64,7 @@ def ask(
     return attempt, threads if not reason else ()
 
 
-def _signalled(pid: int, source: Path, stop: threading.Event, number: int) -> str:
+def _signaled(pid: int, source: Path, stop: threading.Event, number: int) -> str:
     """The text that is appended to `source` after the signal, once it has stopped growing."""
     start = before = source.stat().st_size
     os.kill(pid, number)

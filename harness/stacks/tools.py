@@ -16,7 +16,7 @@ here. A system call that is interrupted in this way is restarted by the kernel, 
 timeout (epoll_wait, recv on a socket with SO_RCVTIMEO) which may return EINTR, and for one that has
 moved a part of its bytes: a `write` of a megabyte to a full pipe then returns 65536, and a program
 that does not expect that goes on with the rest lost. So a process in such a call is never stopped,
-nor signalled: only what reads its memory looks at it, and the kernel says which call it is in.
+nor signaled: only what reads its memory looks at it, and the kernel says which call it is in.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from harness.supervise.doubt import proven
 from harness.supervise.run_state import RunState
 
 TOOLS_S = 5.0
-"""Seconds to wait for a stack tool after it was cancelled."""
+"""Seconds to wait for a stack tool after it was canceled."""
 
 
 class Collector:

@@ -228,7 +228,7 @@ class CommandSteps:
 
     def grace_is_over(self, verdict: JobVerdict, failed_at: float, now: float) -> bool:
         """Those that are left may know what to do without a peer, as long as they go on."""
-        return now - max(failed_at, self._run.judgement.last_progress) > LEFT_S
+        return now - max(failed_at, self._run.judgment.last_progress) > LEFT_S
 
     def _policy(self, usual: Policy) -> Policy:
         after = self._doubted_after

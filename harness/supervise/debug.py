@@ -1,6 +1,6 @@
 """The debug log: why each observation was or was not called a hang.
 
-`--debug` and HARNESS_DEBUG=1 turn it on. `harness.detect` names the logger of judgements and of
+`--debug` and HARNESS_DEBUG=1 turn it on. `harness.detect` names the logger of judgments and of
 what the detectors say, `harness.supervise` that of stages and doubts, and `harness.attach` that of
 `harness attach`. The detectors are pure: who asks them logs what they say.
 """
@@ -18,7 +18,7 @@ from typing import Any
 from harness.detect import deadlock
 from harness.detect.deadlock import Reason
 from harness.detect.tree import Tree
-from harness.detect.watchdog import Judgement, State
+from harness.detect.watchdog import Judgment, State
 from harness.model import Snapshot
 from harness.text.units import duration
 
@@ -82,11 +82,11 @@ class RunLog:
         """Write that a look has failed, and where."""
         SUPERVISE.debug(f"{self._name}: a look failed", exc_info=error)
 
-    def judged(self, judgement: Judgement, snapshot: Snapshot) -> None:
+    def judged(self, judgment: Judgment, snapshot: Snapshot) -> None:
         """Write why the watchdog calls a look overdue or not."""
         if not DETECT.isEnabledFor(logging.DEBUG):
             return
-        kind, text = _judgement(judgement, snapshot)
+        kind, text = _judgment(judgment, snapshot)
         self._changed("judged", kind, text)
 
     def refused(self, reasons: Sequence[Reason]) -> None:
@@ -124,19 +124,19 @@ def write_tree(log: logging.Logger, tree: Tree, prefix: str = "") -> None:
             log.debug("%sprocess %d: detector %s: %s", prefix, judged.pid, detector, outcome)
 
 
-def _judgement(judgement: Judgement, snapshot: Snapshot) -> tuple[Any, str]:
-    """The key of a judgement, which stays as long as it is the same, and the judgement in words."""
-    if judgement.last_progress == snapshot.t:
+def _judgment(judgment: Judgment, snapshot: Snapshot) -> tuple[Any, str]:
+    """The key of a judgment, which stays as long as it is the same, and the judgment in words."""
+    if judgment.last_progress == snapshot.t:
         return "progress", "not a hang: beats come"
-    if not judgement.allowed:
-        reason = judgement.reason or "the process or the harness could not run"
-        return ("paused", judgement.state, reason), f"this time does not count: {reason}"
-    lasted, limit = duration(judgement.lasted), duration(judgement.allowed)
-    moves = judgement.reason or ("nothing moves" if judgement.still else "something moves")
-    place = f"{judgement.phase} has lasted {lasted}, limit {limit}; {moves}"
-    kind = judgement.phase, judgement.state, judgement.overdue, judgement.still, moves
-    if judgement.overdue:
+    if not judgment.allowed:
+        reason = judgment.reason or "the process or the harness could not run"
+        return ("paused", judgment.state, reason), f"this time does not count: {reason}"
+    lasted, limit = duration(judgment.lasted), duration(judgment.allowed)
+    moves = judgment.reason or ("nothing moves" if judgment.still else "something moves")
+    place = f"{judgment.phase} has lasted {lasted}, limit {limit}; {moves}"
+    kind = judgment.phase, judgment.state, judgment.overdue, judgment.still, moves
+    if judgment.overdue:
         return kind, f"overdue, to be inspected: {place}"
-    if judgement.state is State.STOPPED:
+    if judgment.state is State.STOPPED:
         return kind, f"stopped: {place}"
     return kind, f"not a hang: {place}"

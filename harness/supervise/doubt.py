@@ -8,7 +8,7 @@ import msgspec
 
 from harness.detect.chain.links import Chain, Ends
 from harness.detect.verdicts import Answer, Judged
-from harness.detect.watchdog import Judgement
+from harness.detect.watchdog import Judgment
 from harness.model import Cause, Doubt, Patience
 from harness.supervise.handling import Handling
 from harness.supervise.inspection import Inspected
@@ -73,7 +73,7 @@ class Doubts:
 
     def say(self, cause: Cause, fingerprint: str, now: float) -> None:
         """The run is doubted for this cause, which may become a better one while it is."""
-        lasted = self._run.judgement.lasted  # 0 while it is stopped
+        lasted = self._run.judgment.lasted  # 0 while it is stopped
         if self.open is not None:
             self.open = msgspec.structs.replace(
                 self.open, cause=cause, lasted=self.open.lasted or lasted
@@ -90,7 +90,7 @@ class Doubts:
 
     def went_on(self) -> bool:
         """True if a beat has come since the doubt was said."""
-        return self.open is not None and self._run.judgement.last_progress > self.open.since
+        return self.open is not None and self._run.judgment.last_progress > self.open.since
 
     def seen_since(self, t: float) -> bool:
         """True if an inspection that began at `t` is not the one because of which it was said."""
@@ -102,10 +102,10 @@ class Doubts:
         The time in which it, or we, were stopped does not count.
         """
         assert self.open is not None
-        judgement = self._run.judgement
-        longest = self._run.watchdog.longest(judgement.phase)
+        judgment = self._run.judgment
+        longest = self._run.watchdog.longest(judgment.phase)
         known = self.open.fingerprint in self._handling.known_hangs
-        if not self.open.over(judgement.lasted, self._handling.patience, longest, known):
+        if not self.open.over(judgment.lasted, self._handling.patience, longest, known):
             return False
         if self.open.fingerprint:
             # Without stacks every hang would be the same.
@@ -164,18 +164,18 @@ def stopped(judged: Judged, place: str) -> Cause:
     )
 
 
-def suspected(judged: Judged, judgement: Judgement) -> Cause:
+def suspected(judged: Judged, judgment: Judgment) -> Cause:
     """The cause that an overdue run has if it never goes on."""
     chain = judged.chain
     assert chain is not None
     evidence: dict[str, Any] = {
-        "phase_s": round(judgement.lasted, 3),
-        "allowed_s": round(judgement.allowed, 3),
-        "phase_max_s": None if judgement.usual is None else round(judgement.usual, 6),
+        "phase_s": round(judgment.lasted, 3),
+        "allowed_s": round(judgment.allowed, 3),
+        "phase_max_s": None if judgment.usual is None else round(judgment.usual, 6),
     }
     return Cause(
         code=_CODES.get(chain.end.kind, "waiting" if _elsewhere(chain) else "stalled"),
-        summary=f"{judgement.overrun}: {chain.describe()}",
+        summary=f"{judgment.overrun}: {chain.describe()}",
         evidence=evidence | _kept(judged),
     )
 
@@ -186,7 +186,7 @@ def _elsewhere(chain: Chain) -> bool:
 
 
 def deciding(inspected: Inspected) -> Judged:
-    """The judgement of the root, or of the rank that decides for its job."""
+    """The judgment of the root, or of the rank that decides for its job."""
     tree = inspected.tree
     if tree.job is not None and tree.decided_by in tree.by_pid:
         return tree.by_pid[tree.decided_by]
@@ -199,6 +199,6 @@ def is_dead(inspected: Inspected) -> bool:
 
 
 def _kept(judged: Judged) -> dict[str, Any]:
-    """The part of a judgement's evidence that a cause keeps."""
+    """The part of a judgment's evidence that a cause keeps."""
     left_out = ("rss", "watched_s", "io_bytes", "minor_faults", "fingerprint")
     return {key: value for key, value in judged.evidence.items() if key not in left_out}

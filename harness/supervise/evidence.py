@@ -1,4 +1,4 @@
-"""The evidence of a hang, kept before anything is signalled: stacks, and the state of the tree."""
+"""The evidence of a hang, kept before anything is signaled: stacks, and the state of the tree."""
 
 from __future__ import annotations
 

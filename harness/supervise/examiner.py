@@ -55,15 +55,15 @@ class Examiner:
             inspector = Inspector(gatherer, looks, run.policy, run.no_tools, run.log, answers)
             self._closer = run.watchdog, gatherer, Prover(gatherer, run.log), inspector
         watchdog, gatherer, prover, inspector = self._closer
-        judgement = watchdog.look(self._source.watched(snapshot))
-        gatherer.follow(snapshot, judgement.last_progress)
-        if judgement.state is State.STOPPED:
+        judgment = watchdog.look(self._source.watched(snapshot))
+        gatherer.follow(snapshot, judgment.last_progress)
+        if judgment.state is State.STOPPED:
             self._stopped_at = now
-        if inspector.busy and judgement.state is not State.ALIVE:
+        if inspector.busy and judgment.state is not State.ALIVE:
             return None  # a tool may hold it at this moment
-        run.judgement = judgement
-        inspector.noticed(judgement.still, now)
-        run.log.judged(judgement, snapshot)
+        run.judgment = judgment
+        inspector.noticed(judgment.still, now)
+        run.log.judged(judgment, snapshot)
         return self._in_doubt(prover, inspector, now)
 
     def _in_doubt(self, prover: Prover, inspector: Inspector, now: float) -> Cause | None:
@@ -75,21 +75,21 @@ class Examiner:
         if at_ranks is not None and at_ranks.decided:
             return at_ranks.cause
         if at_ranks is None:
-            dead = prover.look(run.judgement.still)
+            dead = prover.look(run.judgment.still)
             self._soon = prover.lacks_time
             if dead is not None:
                 run.proof = dead
                 return proven(judge(dead.root, dead), run.place())
         if self._doubts.went_on():
             self._doubts.take_back(now)
-        if run.judgement.held and at_ranks is None:
+        if run.judgment.held and at_ranks is None:
             self._ask_for_whom(inspector, now)
-        overdue = run.judgement.overdue or self._continued()
+        overdue = run.judgment.overdue or self._continued()
         # What alone shows the waits there takes seconds: its answer is to be there in time.
-        early = not platform.current().shows_waits and run.judgement.stands(run.policy.early)
+        early = not platform.current().shows_waits and run.judgment.stands(run.policy.early)
         if not overdue and not early:
             return None
-        progress = run.judgement.last_progress
+        progress = run.judgment.last_progress
         if tracker is None or at_ranks is None:
             ranks = tracker.ranks if tracker is not None else {}
             inspected = inspector.look(now, progress, run.trainer, ranks)
@@ -106,19 +106,19 @@ class Examiner:
 
     def _continued(self) -> bool:
         """True if it can go on, and was doubted for a process that is stopped: it may do so."""
-        judgement = self._run.judgement
-        counts = judgement.state is State.ALIVE and judgement.allowed > 0.0
+        judgment = self._run.judgment
+        counts = judgment.state is State.ALIVE and judgment.allowed > 0.0
         return counts and self._doubts.of("stopped") is not None
 
     def _ask_for_whom(self, inspector: Inspector, now: float) -> None:
         """Doubt it where it waits for a process that is stopped; else let the time count again."""
         run = self._run
-        inspected = inspector.look(now, run.judgement.last_progress, run.trainer)
+        inspected = inspector.look(now, run.judgment.last_progress, run.trainer)
         judged = None if inspected is None else deciding(inspected)
         if judged is None or judged.chain is None:
             return
-        if judged.chain.passes_by(run.judgement.held):
-            run.watchdog.beside(run.judgement.held)
+        if judged.chain.passes_by(run.judgment.held):
+            run.watchdog.beside(run.judgment.held)
         elif judged.chain.end.kind is Ends.STOPPED:
             self._doubts.say(stopped(judged, run.place()), judged.fingerprint or "", now)
 
@@ -134,10 +134,10 @@ class Examiner:
         if inspected.alive or judged.chain is None:
             self._doubts.take_back(now)
             return None
-        cause = suspected(judged, run.judgement)
+        cause = suspected(judged, run.judgment)
         self._doubts.say(cause, judged.fingerprint or "", now)
-        run.judgement = msgspec.structs.replace(
-            run.judgement, state=State.SUSPECT, reason=cause.summary
+        run.judgment = msgspec.structs.replace(
+            run.judgment, state=State.SUSPECT, reason=cause.summary
         )
         if judged.chain.believed:
             return None  # what may be work is believed for longer than any patience

@@ -43,7 +43,7 @@ def run(
 def _watched(
     terminal: Terminal, job: Job, observer: Observer, interrupts: Interrupts
 ) -> ScenarioResult:
-    """Hand on what is typed and signalled, and look on, until the job has its result."""
+    """Hand on what is typed and signaled, and look on, until the job has its result."""
     with selectors.DefaultSelector() as selector:
         selector.register(interrupts.woken, selectors.EVENT_READ, "signals")
         selector.register(job.channel, selectors.EVENT_READ, "guard")
@@ -59,7 +59,7 @@ def _watched(
             if "keys" in ready:
                 _obey(terminal.typed(), job, terminal)
             for number in interrupts.taken():
-                _signalled(number, interrupts.count, job, terminal)
+                _signaled(number, interrupts.count, job, terminal)
             result = job.tick()
             observer.looked((job,))
     return result
@@ -74,7 +74,7 @@ def _obey(typed: Typed, job: Job, terminal: Terminal) -> None:
         _suspend(job, terminal)
 
 
-def _signalled(number: int, count: int, job: Job, terminal: Terminal) -> None:
+def _signaled(number: int, count: int, job: Job, terminal: Terminal) -> None:
     if number == signal.SIGTSTP:
         _suspend(job, terminal)
     elif number == signal.SIGINT and count == 1:

@@ -13,7 +13,7 @@ import msgspec
 
 from harness.analysis import classify
 from harness.beats import record
-from harness.detect.watchdog import Judgement, State
+from harness.detect.watchdog import Judgment, State
 from harness.model import (
     Cause,
     Ending,
@@ -92,8 +92,8 @@ class Job:
         return self._run.clock.start
 
     @property
-    def judgement(self) -> Judgement:
-        return self._run.judgement
+    def judgment(self) -> Judgment:
+        return self._run.judgment
 
     @property
     def snapshot(self) -> Snapshot | None:
@@ -198,8 +198,8 @@ class Job:
             self._confirmed(cause, now)
         elif run.cause is not None:
             self._end(EndReason.HUNG, GRACE_S)
-        elif run.judgement.state is State.STOPPED:
-            summary = f"{run.judgement.reason} {run.place()}, and not continued"
+        elif run.judgment.state is State.STOPPED:
+            summary = f"{run.judgment.reason} {run.place()}, and not continued"
             doubted = self._doubts.of("stopped")
             self._confirmed(doubted or Cause(code="stopped", summary=summary), now)
         elif self._process.status is not None:
@@ -253,10 +253,10 @@ class Job:
 
     def _await_progress(self, snapshot: Snapshot) -> None:
         """A hang that is waited out is over when a beat comes."""
-        since = self._run.judgement.last_progress
-        judgement = self._run.watchdog.look(self._source.watched(snapshot))
-        if judgement.last_progress > since:
-            self._run.judgement = judgement
+        since = self._run.judgment.last_progress
+        judgment = self._run.watchdog.look(self._source.watched(snapshot))
+        if judgment.last_progress > since:
+            self._run.judgment = judgment
             self._resolved(since, snapshot.t)
 
     @property
@@ -274,7 +274,7 @@ class Job:
         self._enter(Stage.RUNNING)
 
     def _confirmed(self, cause: Cause, now: float) -> None:
-        """Keep the verdict, and the evidence before anything is signalled."""
+        """Keep the verdict, and the evidence before anything is signaled."""
         run = self._run
         self._enter(Stage.CONFIRMED)
         how = "proven" if cause.proven else "not proven"
@@ -308,7 +308,7 @@ class Job:
                 self._end(EndReason.MEMORY if full else EndReason.BUDGET, GRACE_S)
             return
         if run.end_reason is None and self._hangs.moved():
-            self._resolved(run.judgement.last_progress, time.monotonic())
+            self._resolved(run.judgment.last_progress, time.monotonic())
             return  # it went on while it was looked at
         ended = run.end_reason is not None
         over = self._over_budget(time.monotonic())
@@ -350,7 +350,7 @@ class Job:
         if run.cause is not None and run.end_reason is None:
             # It ended while it was looked at or waited for, and not by us.
             if self._lost or self._hangs.went_on():
-                self._resolved(run.judgement.last_progress, time.monotonic())
+                self._resolved(run.judgment.last_progress, time.monotonic())
             else:
                 summary = f"{run.cause.summary}; {process.how_it_ended}"
                 run.cause = msgspec.structs.replace(run.cause, summary=summary)
@@ -396,4 +396,4 @@ class Job:
     def _stalled_at(self) -> float | None:
         if self._run.cause is None:
             return None
-        return max(0.0, self._run.judgement.last_progress - self.started)
+        return max(0.0, self._run.judgment.last_progress - self.started)

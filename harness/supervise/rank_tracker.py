@@ -207,16 +207,16 @@ class RankTracker:
     def _suspect(self, state: State, verdict: JobVerdict) -> None:
         # One that dies because another one has is no news; one that dies beside a stopped one is.
         about = f"{verdict.code} {verdict.culprits} {bool(verdict.gone)} {len(self._stops.over)}"
-        self._run.judgement = msgspec.structs.replace(
-            self._run.judgement, state=state, reason=verdict.summary, about=about
+        self._run.judgment = msgspec.structs.replace(
+            self._run.judgment, state=state, reason=verdict.summary, about=about
         )
 
     def _endure(self, verdict: JobVerdict, now: float) -> None:
         """A rank is stopped, and may be continued: told once nothing moves, and not ended."""
         run = self._run
-        if now - run.judgement.last_progress <= STOPPED_S:
+        if now - run.judgment.last_progress <= STOPPED_S:
             # Nobody has stopped the job itself.
-            run.judgement = msgspec.structs.replace(run.judgement, state=State.ALIVE, reason="")
+            run.judgment = msgspec.structs.replace(run.judgment, state=State.ALIVE, reason="")
             return
         self._suspect(State.STOPPED, verdict)
         self._reported_stops.update(verdict.culprits)

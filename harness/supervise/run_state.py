@@ -10,7 +10,7 @@ from harness.detect.blindness import Looks
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.detect.stopwatch import Stopwatch
-from harness.detect.watchdog import Judgement, State, Watchdog
+from harness.detect.watchdog import Judgment, State, Watchdog
 from harness.model import (
     AnyBeat,
     BuiltBeat,
@@ -44,7 +44,7 @@ class RunState:
         self.clock = Stopwatch(time.monotonic())
         self.autopsy = Autopsy()
         self.ran = Ran()
-        self.judgement = Judgement(state=State.ALIVE)
+        self.judgment = Judgment(state=State.ALIVE)
         self.notes: list[str] = []
         """Messages for the console; the reader clears the list."""
         self._looks = Looks()

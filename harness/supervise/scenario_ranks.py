@@ -183,7 +183,7 @@ class ScenarioRanks:
 
     def grace_is_over(self, verdict: JobVerdict, failed_at: float, now: float) -> bool:
         if verdict.code == "rank_cut_off":
-            return now - max(failed_at, self._run.judgement.last_progress) > CUT_OFF_S
+            return now - max(failed_at, self._run.judgment.last_progress) > CUT_OFF_S
         return now - failed_at > PEER_GRACE_S
 
     def _gone(self, rank: int, process: Process | None) -> bool:

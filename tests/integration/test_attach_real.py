@@ -350,7 +350,7 @@ def test_the_faulthandler_is_asked_only_when_that_is_wanted(tmp_path, monkeypatc
         assert process.poll() is None
 
 
-def test_one_without_a_handler_is_never_signalled(tmp_path, monkeypatch):
+def test_one_without_a_handler_is_never_signaled(tmp_path, monkeypatch):
     monkeypatch.setattr(tools, "TOOLS", ())
     log = (tmp_path / "faulthandler.txt").open("w")  # open, and no handler writes to it
     with log, victim("sleeps", stderr=log) as process:

@@ -2,7 +2,7 @@
 
 It knows nothing of hypotheses and of what they expect. A scenario is what its file does: which
 work it asks for and when it is evaluated, what is compiled, what it allocates. A fault is what it
-does to a machine: too little memory, a loader that blocks, an event that is never signalled. Each
+does to a machine: too little memory, a loader that blocks, an event that is never signaled. Each
 run is simulated step by step into the beats that a worker would have written and the ending that
 the supervisor would have seen; outcomes, findings and figures are then `classify`'s own.
 """

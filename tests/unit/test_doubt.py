@@ -11,7 +11,7 @@ from observations import READS, RUNNING, awaits, busy, process, seen, sleeps, st
 from harness.detect.chain.links import Ends
 from harness.detect.observation import Doings
 from harness.detect.tree import judge_tree
-from harness.detect.watchdog import Judgement, State
+from harness.detect.watchdog import Judgment, State
 from harness.model import Cause, Patience, Position, Snapshot, StepBeat, WorkerSpec
 from harness.model.settings import RUN_PATIENCE, WATCH_PATIENCE
 from harness.model.world import Link
@@ -79,8 +79,8 @@ def inspected(found):
 
 def suspected(found):
     one = inspected(found)
-    judgement = Judgement(state=State.ALIVE, phase="eval", lasted=12.0, allowed=6.0, usual=0.1)
-    return doubt.suspected(doubt.deciding(one), judgement)
+    judgment = Judgment(state=State.ALIVE, phase="eval", lasted=12.0, allowed=6.0, usual=0.1)
+    return doubt.suspected(doubt.deciding(one), judgment)
 
 
 BESIDE = thread(2, cpu_s=0.01, **READS)
@@ -193,12 +193,12 @@ class Doubted:
         """The cause that a look at `now` gives; `found` is what the inspection shows, and `paused`
         how long it could not go on since the last step."""
         self.sees.last = None if found is None else inspected(found)
-        self.state.judgement = Judgement(
+        self.state.judgment = Judgment(
             state=State.ALIVE, overdue=overdue, phase="eval", lasted=now - since - paused,
             allowed=6.0, usual=0.1, last_progress=since,
         )  # fmt: skip
         if held:
-            self.state.judgement = Judgement(state=State.STOPPED, last_progress=since, held=held)
+            self.state.judgment = Judgment(state=State.STOPPED, last_progress=since, held=held)
             self.run._examiner._stopped_at = now
         cause = self.run._examiner._in_doubt(Silent(), self.sees, now)
         self.run._enter(Stage.SUSPECTED if self.run._doubts.open else Stage.RUNNING)
@@ -245,7 +245,7 @@ def test_a_doubt_is_said_at_once_and_the_run_ended_after_its_patience(doubted):
     one = doubted()
     assert one.look(106.0, HANGS) is None
     assert one.told == [("doubt", "a")]
-    assert one.state.judgement.state is State.SUSPECT
+    assert one.state.judgment.state is State.SUSPECT
     assert one.look(165.9, HANGS) is None
     assert one.told == [("doubt", "a")], "it is said once"
     cause = one.look(166.0, HANGS)
@@ -357,7 +357,7 @@ def test_what_goes_on_by_itself_is_not_doubted_however_long(doubted, found):
     one = doubted()
     for now in (106.0, 1000.0, 1e6):
         assert one.look(now, found) is None
-    assert (one.told, one.state.judgement.state) == ([], State.ALIVE)
+    assert (one.told, one.state.judgment.state) == ([], State.ALIVE)
 
 
 def test_a_step_takes_the_doubt_back_and_the_next_one_begins_anew(doubted):

@@ -25,7 +25,7 @@ def test_a_child_that_is_read_before_its_parent_ends_is_missed_and_nothing_is_ca
     assert calm.look([], [], children=False)
 
 
-def test_what_may_not_be_signalled_is_not_waited_for():
+def test_what_may_not_be_signaled_is_not_waited_for():
     calm = Calm()
     assert not calm.look([], [7], children=True)
     assert calm.look([], [7], children=True)

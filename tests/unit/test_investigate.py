@@ -14,7 +14,7 @@ import pytest
 from harness import cli
 from harness.cli import cells, options
 from harness.errors import HarnessError, UsageError
-from harness.investigate import chain, judgement, releases, report, small, stages
+from harness.investigate import chain, judgment, releases, report, small, stages
 from harness.investigate.model import Investigation, StageName, StageResult, Status
 from harness.investigate.releases import chosen
 from harness.model import (
@@ -80,10 +80,10 @@ def run_of(*results):
     ],
 )
 def test_what_is_the_program_s_own_needs_no_release(bad):
-    reason = judgement.closed(run_of(bad))
+    reason = judgment.closed(run_of(bad))
     assert reason
     for stage in (StageName.ENVIRONMENT, StageName.RELEASES, StageName.REDUCE):
-        assert judgement.unneeded(stage, reason, judgement.Shown(None, 0, 1)) == reason
+        assert judgment.unneeded(stage, reason, judgment.Shown(None, 0, 1)) == reason
 
 
 @pytest.mark.parametrize(
@@ -104,20 +104,20 @@ def test_what_is_the_program_s_own_needs_no_release(bad):
     ],
 )
 def test_what_may_be_of_mlx_is_tried_with_other_releases(bad):
-    assert judgement.closed(run_of(bad)) == ""
+    assert judgment.closed(run_of(bad)) == ""
 
 
 def test_one_run_of_another_kind_keeps_the_question_open():
-    assert judgement.closed(run_of(hung(LOCK, LOCK), hung(LOCK, EVALUATES))) == ""
+    assert judgment.closed(run_of(hung(LOCK, LOCK), hung(LOCK, EVALUATES))) == ""
 
 
 def test_what_cannot_be_run_is_told():
     skipped = result(Outcome.SKIPPED, reason="MLX has no gpu here")
-    assert judgement.closed(run_of(skipped)) == "it cannot be run here: MLX has no gpu here"
+    assert judgment.closed(run_of(skipped)) == "it cannot be run here: MLX has no gpu here"
 
 
 def seen(*outcomes):
-    return judgement.shown([symptoms.Symptoms(outcome=one, summary="") for one in outcomes])
+    return judgment.shown([symptoms.Symptoms(outcome=one, summary="") for one in outcomes])
 
 
 def test_the_symptom_is_what_the_runs_show_and_how_often():
@@ -129,8 +129,8 @@ def test_the_symptom_is_what_the_runs_show_and_how_often():
 
 def test_a_healthy_program_is_told_so_and_what_that_is_worth():
     well = seen(*[Outcome.COMPLETED] * 3)
-    assert judgement.unneeded(StageName.RELEASES, "", well) == "nothing was found to be wrong"
-    text = judgement.answer((), "", "completed", well)
+    assert judgment.unneeded(StageName.RELEASES, "", well) == "nothing was found to be wrong"
+    text = judgment.answer((), "", "completed", well)
     assert text.startswith("nothing was found to be wrong in 3 runs")
     assert "with a probability of 73 %" in text
 
@@ -141,25 +141,25 @@ def test_the_answer_has_what_each_stage_found():
         stage(StageName.ENVIRONMENT, "no flip cured it"),
         stage(StageName.RELEASES, "mlx 0.32.0 broke it", found=True),
     )
-    text = judgement.answer(made, "", "hung in step 0", seen(Outcome.HUNG))
+    text = judgment.answer(made, "", "hung in step 0", seen(Outcome.HUNG))
     assert text == "hung in step 0; mlx 0.32.0 broke it"
-    assert judgement.is_answered(made, "", seen(Outcome.HUNG))
-    assert not judgement.is_answered(made[:2], "", seen(Outcome.HUNG))
-    assert judgement.is_answered((), "it is its own", seen(Outcome.HUNG))
+    assert judgment.is_answered(made, "", seen(Outcome.HUNG))
+    assert not judgment.is_answered(made[:2], "", seen(Outcome.HUNG))
+    assert judgment.is_answered((), "it is its own", seen(Outcome.HUNG))
 
 
 def test_a_stage_leaves_time_for_those_after_it():
     left = 600.0
     for name in (StageName.RUNS, StageName.ENVIRONMENT, StageName.RELEASES):
-        left -= judgement.share(name, left)
+        left -= judgment.share(name, left)
         assert left > 0
-    assert judgement.share(StageName.REDUCE, left) == left
+    assert judgment.share(StageName.REDUCE, left) == left
 
 
 def test_a_long_run_makes_each_stage_longer():
     for name in StageName:
-        assert judgement.seconds(name, 60.0, 8) > judgement.seconds(name, 3.0, 8)
-    assert judgement.forecast(600.0, 8).startswith("it takes 10 min at most (--within)")
+        assert judgment.seconds(name, 60.0, 8) > judgment.seconds(name, 3.0, 8)
+    assert judgment.forecast(600.0, 8).startswith("it takes 10 min at most (--within)")
 
 
 @pytest.mark.parametrize("text", ["crashed (SIGSEGV)", "crashed (RuntimeError)"])

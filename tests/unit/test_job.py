@@ -11,7 +11,7 @@ from endless_worker import Steps, Worker
 from fakes import info
 
 from harness.detect.policy import LOG_POLICY, Policy
-from harness.detect.watchdog import Judgement, State
+from harness.detect.watchdog import Judgment, State
 from harness.inject.inside import writer
 from harness.inject.inside.launcher import Said
 from harness.model import Command, WorkerSpec
@@ -66,10 +66,10 @@ def test_a_run_is_ended_when_its_budget_is_over(run, clock):
 def test_the_time_in_which_we_were_stopped_ourselves_is_not_of_the_budget(run, clock):
     """Else one that was stopped with us, and is continued a moment later, would be called hung."""
     ticks(run, clock, 60.0)
-    run._run.judgement = Judgement(state=State.STOPPED, reason="stopped by a signal")
+    run._run.judgment = Judgment(state=State.STOPPED, reason="stopped by a signal")
     ticks(run, clock, 3600.0, every=3600.0)
     assert not run.over
-    run._run.judgement = Judgement(state=State.ALIVE)
+    run._run.judgment = Judgment(state=State.ALIVE)
     ticks(run, clock, 40.0)
     assert not run.over
     ticks(run, clock, 1.0)

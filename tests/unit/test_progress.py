@@ -32,7 +32,7 @@ def job(step, phase="eval", reason=""):
         info=fakes.info("mine"),
         spec=SimpleNamespace(settings=SimpleNamespace(steps=10)),
         position=Position(step, phase, 0.0),
-        judgement=SimpleNamespace(reason=reason),
+        judgment=SimpleNamespace(reason=reason),
     )
 
 

@@ -122,7 +122,7 @@ def job(name, phase="optimizer_update", steps=1000, seconds=700):
         last=SimpleNamespace(loss=12.345, phases={"forward": 0.0123}),
         rss_peak=1 << 30,
         started=time.monotonic() - seconds,
-        judgement=SimpleNamespace(state=State.ALIVE, reason="", about=""),
+        judgment=SimpleNamespace(state=State.ALIVE, reason="", about=""),
         notes=[],
     )
 
@@ -135,7 +135,7 @@ class Looked:
         self.notes = []
 
     def doubts(self, screen, state, reason, about=""):
-        self.judgement = SimpleNamespace(state=state, reason=reason, about=about)
+        self.judgment = SimpleNamespace(state=state, reason=reason, about=about)
         screen.looked([self])
 
 

@@ -99,8 +99,8 @@ class Watched:
         return self.run.notes
 
     @property
-    def judgement(self):
-        return self.run.judgement
+    def judgment(self):
+        return self.run.judgment
 
 
 @pytest.fixture
@@ -116,8 +116,8 @@ def watch(tmp_path, monkeypatch):
     def look(told, now, since):
         made.source.now = states(told)
         run.snapshot = Snapshot(t=now, position=Position(4, "eval", since), processes=())
-        run.judgement = msgspec.structs.replace(
-            run.judgement, state=State.ALIVE, reason="", about="", last_progress=since
+        run.judgment = msgspec.structs.replace(
+            run.judgment, state=State.ALIVE, reason="", about="", last_progress=since
         )
         made.cause = made.tracker.look(now).cause
         return made
@@ -134,15 +134,15 @@ def test_a_stop_is_told_once_nothing_moves_and_again_when_it_is_over(watch):
     told[0].fields |= {"process": "T", "process_since": now}
     job = watch(told, now + 1, now)
     job.tracker.pids = {0: 10, 1: 11, 2: 12}
-    assert (job.judgement.state, job.judgement.reason, job.tracker._saving) == (
+    assert (job.judgment.state, job.judgment.reason, job.tracker._saving) == (
         State.ALIVE,
         "",
         None,
     )
     job = watch(told, now + STOPPED_S + 1, now)
-    assert job.judgement.state is State.STOPPED
-    assert "rank 0 is stopped by a signal in step 4" in job.judgement.reason
-    assert "ranks 1 and 2 have waited" in job.judgement.reason
+    assert job.judgment.state is State.STOPPED
+    assert "rank 0 is stopped by a signal in step 4" in job.judgment.reason
+    assert "ranks 1 and 2 have waited" in job.judgment.reason
     assert job.cause is None
     job.tracker._saving.join()
     for later in (20, 1000):
@@ -159,13 +159,13 @@ def test_a_stopped_rank_does_not_hide_a_dead_one(watch):
     told, now = caught(4)
     told[2].fields |= {"process": "T", "process_since": now}
     job = watch(told, now + STOPPED_S + 1, now)
-    before = job.judgement.about
+    before = job.judgment.about
     told[0].dies("SIGKILL", now + 8)
     job = watch(told, now + 9, now)
-    assert job.judgement.state is State.SUSPECT
-    assert job.judgement.about != before
-    assert "rank 2 is stopped" in job.judgement.reason
-    assert "rank 0 was killed" in job.judgement.reason
+    assert job.judgment.state is State.SUSPECT
+    assert job.judgment.about != before
+    assert "rank 2 is stopped" in job.judgment.reason
+    assert "rank 0 was killed" in job.judgment.reason
     assert job.cause is None
     job = watch(told, now + 9.1 + PEER_GRACE_S, now)
     assert job.cause is not None
@@ -178,7 +178,7 @@ def test_a_command_s_rank_that_leaves_while_others_run_is_told(watch):
     told[1].leave(4)
     told[1].fields |= {"exit_code": 0, "ended_t": now + 1, "process": None}
     job = watch(told, now + 2, now)
-    assert (job.notes, job.judgement.reason) == ([], "")
+    assert (job.notes, job.judgment.reason) == ([], "")
     assert watch(told, now + 1 + PEER_GRACE_S + 1, now).notes == [
         "rank 1 exited with code 0 in step 4, phase eval; ranks 0 and 2 are still running"
     ]

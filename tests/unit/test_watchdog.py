@@ -45,33 +45,33 @@ def watched(history=(0.1,) * 20):
 
 
 def looks(watchdog, seconds, make=snapshot, start=0.0):
-    """Look every quarter of a second; the judgements in their order."""
+    """Look every quarter of a second; the judgments in their order."""
     count = int(seconds / LOOK) + 1
     return [watchdog.look(make(start + index * LOOK)) for index in range(count)]
 
 
-def overdue(judgements):
+def overdue(judgments):
     """Seconds after which the worker is overdue for the first time; None if it never is."""
-    return next((i * LOOK for i, one in enumerate(judgements) if one.overdue), None)
+    return next((i * LOOK for i, one in enumerate(judgments) if one.overdue), None)
 
 
-def states(judgements):
-    return {one.state for one in judgements}
+def states(judgments):
+    return {one.state for one in judgments}
 
 
 def test_a_still_worker_is_overdue_after_its_floor_and_told_with_what_is_usual():
-    judgements = looks(watched(), 20)
-    assert overdue(judgements) == Policy().floor_s
-    last = judgements[-1]
+    judgments = looks(watched(), 20)
+    assert overdue(judgments) == Policy().floor_s
+    last = judgments[-1]
     assert (last.state, last.still, last.phase) == (State.ALIVE, True, "eval")
     assert (last.lasted, last.allowed, last.usual) == (20.0, Policy().floor_s, 0.1)
     assert last.overrun == "eval has run for 20 s (longest before: 100 ms)"
 
 
 def test_who_needs_long_to_look_looks_sooner_at_a_worker_that_stands_still():
-    judgements = looks(watched(), 7.0)
-    first = next(i * LOOK for i, one in enumerate(judgements) if one.stands(0.5))
-    assert first == 0.5 * Policy().floor_s < overdue(judgements)
+    judgments = looks(watched(), 7.0)
+    first = next(i * LOOK for i, one in enumerate(judgments) if one.stands(0.5))
+    assert first == 0.5 * Policy().floor_s < overdue(judgments)
 
     def busy(t):
         return snapshot(t, processes=(process(cpu=t),))
@@ -84,15 +84,15 @@ def test_a_phase_that_is_usually_long_gets_its_time():
 
 
 def test_the_first_of_its_kind_gets_more_time_than_one_that_is_known():
-    judgements = looks(watched(), 60, lambda t: snapshot(t, "checkpoint"))
-    assert overdue(judgements) == Policy().first_s
-    assert judgements[-1].usual is None
-    assert judgements[-1].overrun == "checkpoint has run for 1 min"
+    judgments = looks(watched(), 60, lambda t: snapshot(t, "checkpoint"))
+    assert overdue(judgments) == Policy().first_s
+    assert judgments[-1].usual is None
+    assert judgments[-1].overrun == "checkpoint has run for 1 min"
 
 
 def test_between_two_reports_of_a_log_no_phase_is_named():
-    judgements = looks(watched(), 31, lambda t: snapshot(t, BETWEEN))
-    assert judgements[-1].overrun == "no report for 31 s"
+    judgments = looks(watched(), 31, lambda t: snapshot(t, BETWEEN))
+    assert judgments[-1].overrun == "no report for 31 s"
 
 
 def busy(t, step=3):
@@ -140,9 +140,9 @@ def with_child(state="S", cpu=0.0, step=3):
 @pytest.mark.parametrize("make", [still, polls, ticks, beats_beside, with_child("t")])
 def test_what_moves_for_a_moment_now_and_then_is_still(make):
     """Also a child that is traced: it is looked at, most likely by us."""
-    judgements = looks(watched(), 20, make)
-    assert overdue(judgements) <= Policy().floor_s + LOOK
-    assert sum(one.still for one in judgements) > len(judgements) * 0.8
+    judgments = looks(watched(), 20, make)
+    assert overdue(judgments) <= Policy().floor_s + LOOK
+    assert sum(one.still for one in judgments) > len(judgments) * 0.8
 
 
 MOVES = {
@@ -163,10 +163,10 @@ MOVES = {
 @pytest.mark.parametrize("make", MOVES.values(), ids=MOVES)
 def test_what_moves_is_not_still_and_may_be_overdue_all_the_same(make):
     """Whether that is any progress the chain of waits says, which a closer look follows."""
-    judgements = looks(watched(), 30, lambda t: snapshot(t, processes=make(t)))
-    assert sum(one.still for one in judgements) < len(judgements) * 0.8
-    assert overdue(judgements) is not None
-    assert states(judgements) == {State.ALIVE}
+    judgments = looks(watched(), 30, lambda t: snapshot(t, processes=make(t)))
+    assert sum(one.still for one in judgments) < len(judgments) * 0.8
+    assert overdue(judgments) is not None
+    assert states(judgments) == {State.ALIVE}
 
 
 def test_one_look_in_which_something_moves_ends_the_stillness():
@@ -184,9 +184,9 @@ def test_a_stopped_worker_is_stopped_and_recovers():
     def stopped(t):
         return snapshot(t, processes=(process(state="T", thread_state="T"),))
 
-    judgements = looks(watchdog, 100, stopped, 1.25)
-    assert states(judgements) == {State.STOPPED}
-    assert overdue(judgements) is None
+    judgments = looks(watchdog, 100, stopped, 1.25)
+    assert states(judgments) == {State.STOPPED}
+    assert overdue(judgments) is None
     after = looks(watchdog, 2, snapshot, 101.5)
     assert (states(after), overdue(after)) == ({State.ALIVE}, None)
 
@@ -251,8 +251,8 @@ def test_a_worker_that_is_traced_is_not_stopped_and_the_time_does_not_count():
     def traced(t):
         return snapshot(t, processes=(process(state="t", thread_state="t"),))
 
-    judgements = looks(watchdog, 100, traced, 1.25)
-    assert (states(judgements), overdue(judgements)) == ({State.ALIVE}, None)
+    judgments = looks(watchdog, 100, traced, 1.25)
+    assert (states(judgments), overdue(judgments)) == ({State.ALIVE}, None)
     assert overdue(looks(watchdog, 2, snapshot, 101.5)) is None
 
 
@@ -260,8 +260,8 @@ def test_the_time_in_which_we_did_not_look_does_not_count():
     watchdog = watched()
     looks(watchdog, 1)
     for t in (1000.0, 1000.25):
-        judgement = watchdog.look(snapshot(t))
-        assert (judgement.state, judgement.overdue) == (State.ALIVE, False)
+        judgment = watchdog.look(snapshot(t))
+        assert (judgment.state, judgment.overdue) == (State.ALIVE, False)
     assert watchdog.longest("eval") < 1.0
     assert watchdog.look(snapshot(1001.0, step=4)).last_progress == 1001.0
     assert watchdog.longest("eval") < 3.0
@@ -270,8 +270,8 @@ def test_the_time_in_which_we_did_not_look_does_not_count():
 def test_last_progress_is_when_the_last_beat_came():
     watchdog = watched()
     looks(watchdog, 2, lambda t: snapshot(t, step=int(t / LOOK)))
-    judgements = looks(watchdog, 20, lambda t: snapshot(t, step=99), start=2.25)
-    assert {one.last_progress for one in judgements} == {2.25}
+    judgments = looks(watchdog, 20, lambda t: snapshot(t, step=99), start=2.25)
+    assert {one.last_progress for one in judgments} == {2.25}
 
 
 def test_the_longest_is_that_of_the_phase_or_of_the_time_between_two_beats():
@@ -290,8 +290,8 @@ def test_a_worker_whose_beats_keep_coming_is_never_overdue(gaps):
     for step, gap in enumerate(gaps):
         for _ in range(int(gap / LOOK) + 1):
             t += LOOK
-            judgement = watchdog.look(snapshot(t, step=step))
-            assert (judgement.state, judgement.overdue) == (State.ALIVE, False)
+            judgment = watchdog.look(snapshot(t, step=step))
+            assert (judgment.state, judgment.overdue) == (State.ALIVE, False)
 
 
 @given(

@@ -49,7 +49,7 @@ class Running:
             else SimpleNamespace(loss=self.loss, phases={"eval": self.step_s}),
             rss_peak=412 << 20,
             started=now - self.running_s,
-            judgement=SimpleNamespace(state=self.state, reason="", about=""),
+            judgment=SimpleNamespace(state=self.state, reason="", about=""),
             notes=[],
         )
 

@@ -22,7 +22,7 @@ class RankState:
     """Seen from outside, and through its beats.
 
     The `position` and the end must be looked at before the beats are read into `columns`: then no
-    beat is missing of what they say. Take all states before anything is signalled. Times are
+    beat is missing of what they say. Take all states before anything is signaled. Times are
     those of the beats' clock.
     """
 

@@ -63,7 +63,7 @@ class Guard:
         self._childless = False
         """True if the kernel has said so: that none is left is certain."""
         self._beyond: set[int] = set()
-        """The processes that are left, and may not be signalled by us, or do not end by that."""
+        """The processes that are left, and may not be signaled by us, or do not end by that."""
         self._stuck = Stuck()
         self._pause = _SOON_S
         self._before: list[int] = []
@@ -133,7 +133,7 @@ class Guard:
         return [pid for pid, ended in self._family.below(self._childless) if not ended]
 
     def _signal(self, pids: list[int], number: int) -> set[int]:
-        """Send it to all; returns those that may not be signalled, as what sudo has started."""
+        """Send it to all; returns those that may not be signaled, as what sudo has started."""
         beyond = set()
         for pid in filter(self._family.same, pids):
             try:

@@ -76,7 +76,7 @@ class Calm:
 
     def look(self, left: Iterable[int], rest: Iterable[int], children: bool) -> bool:
         """`left`: the processes seen that are to end; `rest`: all others seen, zombies and those
-        that may not be signalled; `children`: whether there are any, as the kernel says.
+        that may not be signaled; `children`: whether there are any, as the kernel says.
 
         Where it is certain that there are children, one of the rest seen twice explains them.
         """
