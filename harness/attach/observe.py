@@ -13,8 +13,8 @@ from harness.attach.captures import Captures, in_a_lock
 from harness.detect.activity import has_ended, process_at
 from harness.detect.chain import bystanders
 from harness.detect.compilers import COMPILERS
-from harness.detect.deadlock import LOOKS, SPAN_S
 from harness.detect.observation import Observation
+from harness.detect.policy import STANDARD
 from harness.detect.tree import Tree, judge_tree, unasked
 from harness.detect.verdicts import Answer
 from harness.observe import launchers, platform
@@ -54,7 +54,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     change = msgspec.structs.replace
     gatherer, job = Gatherer(pid), _Job()
     taker = Captures(folder / "stacks", pid, may_signal)
-    windows = [gatherer.window(FIRST * seconds, LOOKS)]
+    windows = [gatherer.window(FIRST * seconds, STANDARD.proof_looks)]
     seen = job.complete(gatherer.complete(windows))
     tree = judge_tree(seen)
     closed = _closed(pid) if platform.current().shows_waits else ""
@@ -66,7 +66,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     variables = loops.variables(seen, doubted)
     if seen.last.processes:
         time.sleep(0.0 if blind else SETTLE_S)
-        windows.append(gatherer.window(SECOND * seconds, LOOKS))
+        windows.append(gatherer.window(SECOND * seconds, STANDARD.proof_looks))
         stacks = seen.stacks
         seen = change(job.complete(gatherer.complete(windows)), stacks=stacks)
         tree = judge_tree(seen)
@@ -78,7 +78,7 @@ def watch(pid: int, seconds: float, folder: Path, may_signal: bool = False) -> W
     if (asked := unasked(seen)) and gatherer.ask(asked):
         # Their threads have moved: what was seen before that proves nothing.
         stacks = seen.stacks
-        windows = [gatherer.window(SPAN_S, LOOKS)]
+        windows = [gatherer.window(STANDARD.proof_s, STANDARD.proof_looks)]
         if windows[-1][-1].processes:
             seen = change(job.complete(gatherer.complete(windows)), stacks=stacks)
             tree = judge_tree(seen)

@@ -15,7 +15,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cli import consoles, known
-from harness.detect.blindness import LOOKS, blind
+from harness.detect.blindness import blind
+from harness.detect.policy import STANDARD
 from harness.model import Bound, Mac
 from harness.observe import environment, gpu, installation, processes, psutil_memory
 from harness.stacks import tools
@@ -59,7 +60,7 @@ def _blindness() -> str:
     reason = ""
     with subprocess.Popen(["sleep", "60"]) as child:
         try:
-            for _ in range(LOOKS):
+            for _ in range(STANDARD.blind_looks):
                 if not (reason := blind(processes.processes(child.pid), child.pid)):
                     break
                 time.sleep(0.25)  # it may not have run yet

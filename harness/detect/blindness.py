@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from harness.detect.policy import STANDARD
 from harness.model import Process
-
-LOOKS = 4
-"""Looks in a row that show nothing, after which it is said. A worker may just be starting."""
 
 
 def blind(seen: Sequence[Process], pid: int) -> str:
@@ -37,11 +35,11 @@ class Looks:
         One that shows something ends the blindness, and a run is told blind by its first looks.
         """
         reason = blind(seen, pid)
-        if not reason or self._blind >= LOOKS:
-            self._blind = LOOKS
+        if not reason or self._blind >= STANDARD.blind_looks:
+            self._blind = STANDARD.blind_looks
             return ""
         self._blind += 1
-        return reason if self._blind == LOOKS else ""
+        return reason if self._blind == STANDARD.blind_looks else ""
 
     def unseen(self) -> str:
         """The wait that decides is not shown; what is to be told of it, or nothing."""

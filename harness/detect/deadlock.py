@@ -18,13 +18,11 @@ import msgspec
 
 from harness import syscalls
 from harness.detect.chain.links import Node
+from harness.detect.policy import STANDARD
 from harness.model import Process, Thread
 from harness.model.world import Futex, Surroundings, World
 from harness.text.units import duration, plural
 
-LOOKS = 3
-SPAN_S = 0.5
-"""The looks at least, and the time at least between the first and the last."""
 TOO_SOON = "too_soon"
 """Code of the reason that there were fewer."""
 
@@ -58,8 +56,10 @@ def describe(reasons: Sequence[Reason]) -> str:
 
 def still(looks: Sequence[World], nodes: Collection[Node]) -> Iterator[Reason]:
     """Reasons against the claim that none of the threads `nodes` has moved between the looks."""
-    if len(looks) < LOOKS or looks[-1].t - looks[0].t < SPAN_S:
-        yield Reason(TOO_SOON, f"fewer than {LOOKS} looks over {duration(SPAN_S)}")
+    if len(looks) < STANDARD.proof_looks or looks[-1].t - looks[0].t < STANDARD.proof_s:
+        yield Reason(
+            TOO_SOON, f"fewer than {STANDARD.proof_looks} looks over {duration(STANDARD.proof_s)}"
+        )
     tids, pids = {node.tid for node in nodes}, {node.pid for node in nodes}
     marks = [_mark(look, tids, pids) for look in looks]
     if any(mark != marks[0] for mark in marks[1:]):

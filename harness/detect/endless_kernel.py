@@ -12,10 +12,8 @@ from itertools import takewhile
 from harness.detect.activity import Pace, motion
 from harness.detect.chain.links import Ends
 from harness.detect.observation import Observation
+from harness.detect.policy import STANDARD
 from harness.detect.tree import Tree
-
-LASTS_S = 120.0
-"""A kernel is believed to work for so long."""
 
 
 def waits_still(tree: Tree, seen: Observation) -> bool:
@@ -45,5 +43,5 @@ def lasted(looks: Sequence[tuple[float, bool]]) -> float:
 
 
 def endless(looks: Sequence[tuple[float, bool]]) -> bool:
-    """True if the last looks agree for LASTS_S."""
-    return lasted(looks) >= LASTS_S
+    """True if the last looks agree for as long as a kernel is believed to work."""
+    return lasted(looks) >= STANDARD.kernel_believed_s

@@ -6,10 +6,8 @@ the time) does so as well when the main thread is dead.
 
 from __future__ import annotations
 
+from harness.detect.policy import STANDARD
 from harness.model import Process
-
-TRICKLE = 4096
-"""Bytes in a second, or at one look, that say nothing when it was not the main thread."""
 
 
 def io_done(before: Process, after: Process, seconds: float) -> int | None:
@@ -22,4 +20,4 @@ def io_done(before: Process, after: Process, seconds: float) -> int | None:
     done = after.io_bytes - before.io_bytes
     if before.io_main is None or after.io_main is None or after.io_main > before.io_main:
         return done
-    return done if done > TRICKLE * max(1.0, seconds) else 0
+    return done if done > STANDARD.trickle * max(1.0, seconds) else 0

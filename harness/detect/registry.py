@@ -160,7 +160,7 @@ def _may_ring(subject: Subject, starts: tuple[Node, ...]) -> frozenset[int]:
 
 def _enough(subject: Subject) -> list[list[World]]:
     """The looks of each window that is long enough for a proof."""
-    observed = subject.facts.observed
+    observed, policy = subject.facts.observed, subject.facts.policy
     windows = [
         [look.worlds[observed.root] for look in window if observed.root in look.worlds]
         for window in observed.windows
@@ -168,7 +168,7 @@ def _enough(subject: Subject) -> list[list[World]]:
     return [
         looks
         for looks in windows
-        if len(looks) >= deadlock.LOOKS and looks[-1].t - looks[0].t >= deadlock.SPAN_S
+        if len(looks) >= policy.proof_looks and looks[-1].t - looks[0].t >= policy.proof_s
     ]
 
 

@@ -17,25 +17,11 @@ import msgspec
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import Node
 from harness.detect.observation import Observation
-from harness.detect.policy import Policy
+from harness.detect.policy import STANDARD, Policy
 from harness.stacks import frame_names, turns, wait_site
 from harness.stacks.wait_rules import Category
 
 _NOT_A_LOOP = frozenset((Category.IDLE, Category.COLLECTIVE, Category.SLEEP))
-_MOSTLY = 2
-_SYSTEM_SHARE = 0.3
-"""One long call of a library spends less of its time in the kernel than this."""
-LONG_S = 120.0
-"""One call of a library, and a loop whose variables are not seen to stand still, are believed to
-work for so long."""
-SEARCH_S = 180.0
-"""A search with a regular expression is doubted early, and believed to work for so long: it ends no
-sooner than another call of a library, which is doubted after LONG_S, does under the shortest
-default patience."""
-
-YIELD_S = 1800.0
-"""A loop of Python that yields, and whose lines are not seen, is doubted early, and believed to
-work for so long."""
 
 
 class Stay(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,7 +102,7 @@ def _stay(node: Node, facts: Facts) -> Stay | None:
     # A call within an interpreter without symbols is not known: it may be one that takes long.
     unnamed = all(map(turns.unnamed, stacks))
     one_call = unnamed or bool(set.intersection(*map(turns.of_libraries, stacks)))
-    in_kernel = (pace.system or 0.0) >= _SYSTEM_SHARE * pace.cpu
+    in_kernel = (pace.system or 0.0) >= STANDARD.system_share * pace.cpu
     nameless = "Python, in lines that are not seen" if unseen else "code without names"
     return Stay(
         place=places.pop(),
@@ -143,7 +129,7 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
 
     The last inspections must agree: two of them where loops are called soon, or where a thread does
     nothing but wait for another one; else for `loop_s`. Of one call of a library, or of a thread
-    whose variables are not seen to stand still, they must agree for LONG_S; of one
+    whose variables are not seen to stand still, they must agree for `call_believed_s`; of one
     whose lines are not seen, for `unseen_loop_s`. A search with a regular expression is told as a
     loop is, for it may take for ever.
     """
@@ -154,7 +140,7 @@ def spins(history: Sequence[Inspection], policy: Policy) -> dict[int, str]:
         agreeing = _agreeing(tid, history)
         soon = policy.loops or _altogether(tid, agreeing).waits
         told = last.backtracks or _still(tid, agreeing)
-        wanted = (0.0 if soon else policy.loop_s) if told else LONG_S
+        wanted = (0.0 if soon else policy.loop_s) if told else policy.call_believed_s
         wanted = policy.unseen_loop_s if last.unseen else wanted
         if len(agreeing) >= 2 and _lasted(agreeing) >= wanted:
             found[tid] = last.where
@@ -165,8 +151,11 @@ def may_work(history: Sequence[Inspection]) -> dict[int, float]:
     """The threads that search with a regular expression, or yield in lines that are not seen, which
     are told and believed to work all the same: the seconds for which they still are."""
     stays = history[-1].stays if history else {}
-    believed = {tid: YIELD_S if stay.yields else SEARCH_S for tid, stay in stays.items()
-                if stay.yields or stay.backtracks}  # fmt: skip
+    believed = {
+        tid: STANDARD.yield_believed_s if stay.yields else STANDARD.search_believed_s
+        for tid, stay in stays.items()
+        if stay.yields or stay.backtracks
+    }
     left = {tid: all_s - _lasted(_agreeing(tid, history)) for tid, all_s in believed.items()}
     return {tid: seconds for tid, seconds in left.items() if seconds > 0}
 
@@ -213,5 +202,5 @@ def _altogether(tid: int, agreeing: Sequence[Inspection]) -> Stay:
     """The last stay. It only waits if that was seen at most of them: between two calls it is caught
     in the interpreter now and then, by chance."""
     counts = Counter(one.stays[tid].waits for one in agreeing)
-    waits = counts[True] > _MOSTLY * counts[False]
+    waits = counts[True] > STANDARD.mostly * counts[False]
     return msgspec.structs.replace(agreeing[-1].stays[tid], waits=waits)

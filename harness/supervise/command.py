@@ -12,7 +12,7 @@ import msgspec
 from harness import inject
 from harness.analysis.findings import watching
 from harness.beats.file import BEATS, LEARNING, NOW, read_position
-from harness.detect.policy import LOG_POLICY, Policy
+from harness.detect.policy import LOG_POLICY, STANDARD, Policy
 from harness.detect.ranks import JobVerdict, RankColumns, RankState
 from harness.logs import ADAPTERS, from_pattern
 from harness.model import (
@@ -39,8 +39,6 @@ OWN = "own"
 """The folder, in the run's, where a command that reports its steps itself does so."""
 PRINTED = "printed"
 """The folder, in that case and for several ranks, of the beats made from printed output."""
-LEFT_S = 10.0
-"""So long without progress those may be silent that are left of a job that has lost a rank."""
 
 
 class CommandSteps:
@@ -228,7 +226,7 @@ class CommandSteps:
 
     def grace_is_over(self, verdict: JobVerdict, failed_at: float, now: float) -> bool:
         """Those that are left may know what to do without a peer, as long as they go on."""
-        return now - max(failed_at, self._run.judgment.last_progress) > LEFT_S
+        return now - max(failed_at, self._run.judgment.last_progress) > STANDARD.peers_silent_s
 
     def _policy(self, usual: Policy) -> Policy:
         after = self._doubted_after

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from harness.detect.chain.links import Chain, Ends
+from harness.detect.policy import STANDARD
 from harness.detect.verdicts import Answer, Judged
 from harness.detect.watchdog import Judgment
 from harness.model import Cause, Doubt, Patience
@@ -15,8 +16,6 @@ from harness.supervise.inspection import Inspected
 from harness.supervise.run_state import RunState
 from harness.text.units import duration
 
-KNOWN_S = 15.0
-"""Patience with a hang that has stood its whole patience before, in a run of the same command."""
 _CODES = {
     Ends.STOPPED: "stopped",
     Ends.TRACED: "stopped",
@@ -47,7 +46,7 @@ class OpenDoubt(msgspec.Struct, frozen=True, kw_only=True):
         `longest` is that of such a phase before.
         """
         lasts = patience.of(longest)
-        return lasted - self.lasted >= (min(lasts, KNOWN_S) if known else lasts)
+        return lasted - self.lasted >= (min(lasts, STANDARD.known_hang_s) if known else lasts)
 
     def record(self, started: float, taken_back: float | None) -> Doubt:
         """The doubt as run.json has it."""

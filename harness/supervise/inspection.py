@@ -14,9 +14,9 @@ from harness.detect import tree as trees
 from harness.detect.chain import bystanders
 from harness.detect.chain.closure import against_alone, at_sight, prove
 from harness.detect.chain.links import Ends, Node
-from harness.detect.deadlock import LOOKS, Reason
+from harness.detect.deadlock import Reason
 from harness.detect.observation import Look, Observation
-from harness.detect.policy import Policy
+from harness.detect.policy import STANDARD, Policy
 from harness.detect.tree import Tree, judge_tree
 from harness.model.world import World
 from harness.observe import platform
@@ -106,7 +106,7 @@ class Prover:
         self._looks.append(self._gatherer.look())
         del self._looks[:-_KEPT]
         worlds = self._worlds(self._looks)
-        if len(worlds) < LOOKS - 1:
+        if len(worlds) < STANDARD.proof_looks - 1:
             self.lacks_time = True
             return None, True
         # Who must be asked for its timers is asked before the last look: it all begins anew then.
@@ -289,7 +289,7 @@ class Inspector:
         self._number += 1
         home = self._folder / str(self._number)
         taker = StackTaker(self._stop, lambda pid: home if pid == gatherer.pid else home / str(pid))
-        windows = [gatherer.window(WINDOW_S, LOOKS)]
+        windows = [gatherer.window(WINDOW_S, STANDARD.proof_looks)]
         if not windows[0][-1].processes:
             return
         seen = change(gatherer.complete(windows, self._stop), trains=trains, ranks=ranks)
@@ -304,7 +304,7 @@ class Inspector:
         seen = change(seen, doings=beats.doings)
         variables = loops.variables(seen, pids, self._policy, self._stop)
         self._stop.wait(SETTLE_S)
-        windows.append(gatherer.window(WINDOW_S, LOOKS))
+        windows.append(gatherer.window(WINDOW_S, STANDARD.proof_looks))
         if not windows[-1][-1].processes:
             return
         seen = change(gatherer.complete(windows, self._stop), trains=trains, ranks=ranks)
@@ -325,7 +325,7 @@ class Inspector:
         tree = judge_tree(seen, self._policy)
         if (asked := trees.unasked(seen, self._policy)) and gatherer.ask(asked):
             # Their threads have moved: what was seen before that proves nothing.
-            windows = [gatherer.window(WINDOW_S, LOOKS)]
+            windows = [gatherer.window(WINDOW_S, STANDARD.proof_looks)]
             if not windows[-1][-1].processes:
                 return
             again = gatherer.complete(windows, self._stop)

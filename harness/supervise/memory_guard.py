@@ -9,7 +9,8 @@ from signal import Signals
 
 from msgspec.structs import replace
 
-from harness.detect.memory_limit import NEAR, Act, Rules
+from harness.detect.memory_limit import Act, Rules
+from harness.detect.policy import STANDARD
 from harness.model import Process, Snapshot
 from harness.model.outcome import MemoryUse
 from harness.model.settings import MemoryLimit
@@ -50,7 +51,7 @@ class MemoryGuard:
         """Measure the processes of `snapshot`, and say and send what is due; True once it is to
         end."""
         now, pids = snapshot.t, [one.pid for one in snapshot.processes if one.state not in "ZX"]
-        held = self._footprint.look(pids, now, int(NEAR * self._limit))
+        held = self._footprint.look(pids, now, int(STANDARD.memory_near * self._limit))
         acts = [self._judge(self._host, snapshot, held, self._limit, "memory")]
         if (found := self._gpus.look(pids, now)) is not None:
             on_gpu, total = found

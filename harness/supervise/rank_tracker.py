@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
+from harness.detect.policy import STANDARD
 from harness.detect.ranks import JobVerdict, RankState, judge
 from harness.detect.ranks.phrases import are, named, where
 from harness.detect.ranks.stopped import Stops
@@ -28,10 +29,6 @@ from harness.supervise.inspection import Inspected
 from harness.supervise.remote.frame import Seen
 from harness.supervise.run_state import RunState
 
-PEER_GRACE_S = 2.5
-"""So long after a rank's death the others may end by themselves, or be ended by the launcher."""
-STOPPED_S = 6.0
-"""A rank that has been stopped for so long, while nothing moves, is spoken of."""
 CPU_S = 1.0
 """A rank's use of the CPU is told of so long a while."""
 STOPPED = "stopped"
@@ -161,7 +158,7 @@ class RankTracker:
             return RankLook(decided=True)
         if verdict.failed:
             self._failed_at = self._failed_at or now
-            late = now - self._failed_at > PEER_GRACE_S
+            late = now - self._failed_at > STANDARD.peers_end_s
             if late or not self._may_have_ended_well(states, verdict):
                 self._suspect(State.SUSPECT, verdict)
             over = self._source.grace_is_over(verdict, self._failed_at, now)
@@ -214,7 +211,7 @@ class RankTracker:
     def _endure(self, verdict: JobVerdict, now: float) -> None:
         """A rank is stopped, and may be continued: told once nothing moves, and not ended."""
         run = self._run
-        if now - run.judgment.last_progress <= STOPPED_S:
+        if now - run.judgment.last_progress <= STANDARD.rank_stopped_s:
             # Nobody has stopped the job itself.
             run.judgment = msgspec.structs.replace(run.judgment, state=State.ALIVE, reason="")
             return
@@ -272,7 +269,7 @@ class RankTracker:
             if not state.says_end
             and state.exit_code == 0
             and state.ended_t is not None
-            and now - state.ended_t > PEER_GRACE_S
+            and now - state.ended_t > STANDARD.peers_end_s
             and state.rank not in self._reported_left
         ]
         running = [state.rank for state in states if not state.ended]

@@ -12,6 +12,7 @@ from dataclasses import replace
 import msgspec
 
 from harness.beats.file import BeatReader, read_position
+from harness.detect.policy import STANDARD
 from harness.detect.ranks import JobColumns, JobVerdict, RankState
 from harness.model import (
     Ending,
@@ -29,7 +30,7 @@ from harness.observe import rank_env
 from harness.supervise import launch, nccl_log
 from harness.supervise.launcher_log import Exits
 from harness.supervise.ports import Ports
-from harness.supervise.rank_tracker import PEER_GRACE_S, RankTracker, below
+from harness.supervise.rank_tracker import RankTracker, below
 from harness.supervise.remote import hosts
 from harness.supervise.remote.frame import Seen
 from harness.supervise.run_state import RunState
@@ -52,8 +53,6 @@ _MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 """In a container one is root, and nobody else's account is at risk."""
 WORD_S = 1.0
 """So long after a rank's end the launcher has said how it ended, if it says anything."""
-CUT_OFF_S = 20.0
-"""So long without progress a host may be silent: a link that was cut may come back."""
 
 
 class ScenarioRanks:
@@ -183,8 +182,8 @@ class ScenarioRanks:
 
     def grace_is_over(self, verdict: JobVerdict, failed_at: float, now: float) -> bool:
         if verdict.code == "rank_cut_off":
-            return now - max(failed_at, self._run.judgment.last_progress) > CUT_OFF_S
-        return now - failed_at > PEER_GRACE_S
+            return now - max(failed_at, self._run.judgment.last_progress) > STANDARD.host_silent_s
+        return now - failed_at > STANDARD.peers_end_s
 
     def _gone(self, rank: int, process: Process | None) -> bool:
         if rank in self._hosts:

@@ -14,8 +14,8 @@ import pytest
 from trial import until
 
 from harness.beats.file import read_beats
+from harness.detect.policy import STANDARD
 from harness.model import StepBeat
-from harness.supervise import scenario_ranks
 from harness.supervise.remote.lease import LEASE_S
 
 ROOT = Path(__file__).parents[2]
@@ -42,8 +42,10 @@ def make_step(training):
 HARNESS = """
 import sys
 from harness.cli import main
-from harness.supervise import scenario_ranks
-scenario_ranks.CUT_OFF_S = float(sys.argv.pop(1))
+import msgspec
+from harness.supervise import scenario_ranks as ranks
+silent_s = float(sys.argv.pop(1))
+ranks.STANDARD = msgspec.structs.replace(ranks.STANDARD, host_silent_s=silent_s)
 sys.exit(main())
 """
 SLOW = pytest.mark.slow
@@ -62,7 +64,7 @@ class Job:
         *arguments: str,
         scenario: str = "slowly",
         local: bool = True,
-        cut_off_s: float = scenario_ranks.CUT_OFF_S,
+        cut_off_s: float = STANDARD.host_silent_s,
     ) -> None:
         """Rank 0 is `local`, on the harness's own host, or all ranks are elsewhere."""
         network = self.network

@@ -24,7 +24,7 @@ import msgspec
 import pytest
 from trial import ROOT
 
-from harness.detect.endless_kernel import LASTS_S
+from harness.detect.policy import STANDARD
 from harness.observe.macos import kernel, memory, tree
 from harness.observe.macos.platform import MacOS
 from harness.stacks import by_signal
@@ -315,7 +315,7 @@ def test_a_gpu_that_works_without_end_is_doubted_after_minutes(watched):
     result, _ = watched(WAITS.replace("20", "900"), **GPU, IOREG_GROWS="1")
     assert result["outcome"] == "hung"
     assert result["cause"]["evidence"]["end"]["kind"] == "gpu_works"
-    assert result["doubts"][0]["said_s"] >= LASTS_S
+    assert result["doubts"][0]["said_s"] >= STANDARD.kernel_believed_s
 
 
 def test_a_stall_is_doubted_and_ended_after_the_patience(watched):

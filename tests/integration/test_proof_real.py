@@ -17,7 +17,7 @@ import pytest
 from harness.detect import deadlock
 from harness.detect.chain.closure import closed, prove
 from harness.detect.chain.links import Node
-from harness.detect.deadlock import LOOKS, SPAN_S
+from harness.detect.policy import STANDARD
 
 pytestmark = [pytest.mark.waits, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
@@ -238,7 +238,7 @@ def proof_lacks(pid):
     """Codes of the reasons why a process is not proven dead, by looks like the supervisor's."""
     gatherer = Gatherer(pid)
     while True:
-        window = gatherer.window(SPAN_S, LOOKS)
+        window = gatherer.window(STANDARD.proof_s, STANDARD.proof_looks)
         worlds = [world for look in window for world in look.worlds.values()]
         reasons = prove(worlds, gatherer.complete([window]))
         if not ((asked := deadlock.unasked(reasons)) and gatherer.ask(asked)):
@@ -248,7 +248,7 @@ def proof_lacks(pid):
 def lacks_of_main(pid):
     """Codes of the reasons why the main thread of a process is not proven dead by itself."""
     gatherer = Gatherer(pid)
-    window = gatherer.window(SPAN_S, LOOKS)
+    window = gatherer.window(STANDARD.proof_s, STANDARD.proof_looks)
     worlds = [world for look in window for world in look.worlds.values()]
     reasons = closed([Node(pid, pid)], worlds, gatherer.complete([window]))
     return {reason.code for reason in reasons}
@@ -513,7 +513,7 @@ def test_one_that_ran_between_two_looks_and_waits_as_before_has_moved():
         looks = [gatherer.look()]
         os.kill(victim.process.pid, signal.SIGUSR2)
         victim.reasons()
-        looks += [gatherer.look() for _ in range(LOOKS - 1)]
+        looks += [gatherer.look() for _ in range(STANDARD.proof_looks - 1)]
         worlds = [world for look in looks for world in look.worlds.values()]
         reasons = prove(worlds, gatherer.complete([tuple(looks)]))
         assert "moved" in {reason.code for reason in reasons}

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from harness import syscalls
-from harness.detect.deadlock import LOOKS, SPAN_S
 from harness.detect.observation import Observation
+from harness.detect.policy import STANDARD
 from harness.model import Process, Thread
 from harness.model.world import Surroundings, World
 
@@ -54,7 +54,7 @@ def process(pid, ppid, threads, state="S"):
     )
 
 
-def looks(processes, count=LOOKS, span=SPAN_S, around=None):
+def looks(processes, count=STANDARD.proof_looks, span=STANDARD.proof_s, around=None):
     around = around or {p.pid: ALONE for p in processes}
     return [
         World(t=10 + i * span / (count - 1), processes=processes, surroundings=around)

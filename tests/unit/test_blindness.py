@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from observations import process
 
-from harness.detect.blindness import LOOKS, Looks, blind
+from harness.detect.blindness import Looks, blind
+from harness.detect.policy import STANDARD
 from harness.model import Process
 
 SEEN = [process(7)]
@@ -20,8 +21,10 @@ def test_who_sees_no_process_or_no_thread_is_blind():
 
 def test_blindness_is_told_once_and_only_of_the_first_looks():
     looks = Looks()
-    told = [looks.took(HIDDEN, 7) for _ in range(2 * LOOKS)]
-    assert [bool(text) for text in told] == [n == LOOKS - 1 for n in range(2 * LOOKS)]
+    told = [looks.took(HIDDEN, 7) for _ in range(2 * STANDARD.blind_looks)]
+    assert [bool(text) for text in told] == [
+        n == STANDARD.blind_looks - 1 for n in range(2 * STANDARD.blind_looks)
+    ]
     looks = Looks()
     assert not any(looks.took(seen, 7) for seen in [[], SEEN, *[HIDDEN] * 9])
 

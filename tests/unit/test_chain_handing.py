@@ -12,7 +12,7 @@ from harness.detect.chain.facts import Facts
 from harness.detect.chain.follow import follow
 from harness.detect.chain.links import Ends, Node
 from harness.detect.chain.waits import wait_of
-from harness.detect.policy import Policy
+from harness.detect.policy import STANDARD, Policy
 from harness.model.world import Link, More
 
 MAIN, OTHER = Node(1, 1), Node(1, 2)
@@ -235,7 +235,7 @@ def beats(t, beating=(), better=()):
 
 
 def test_they_are_in_vain_once_the_looks_over_the_time_agree():
-    looks = [beats(0.0, {1, 2}), beats(60.0, {1}, {2}), beats(handing.VAIN_S, {1, 2})]
+    looks = [beats(0.0, {1, 2}), beats(60.0, {1}, {2}), beats(STANDARD.exchange_believed_s, {1, 2})]
     assert handing.in_vain(looks) == {1}
     assert handing.in_vain(looks[1:]) == frozenset()
     assert handing.in_vain([]) == frozenset()
@@ -309,7 +309,7 @@ def test_a_dead_trainer_beside_who_only_goes_on_is_believed_for_a_time_alone(wak
 def test_both_are_known_once_the_inspections_cover_the_time():
     found = woken(WAITS, LISTENS, wakes=(QUICK, QUICK), varied={2: False})
     history = bystanders.History()
-    for t in (0.0, 60.0, handing.VAIN_S):
+    for t in (0.0, 60.0, STANDARD.exchange_believed_s):
         assert (history.vain, history.bystanders) == (frozenset(), frozenset())
         history.learn(t, found, Policy())
     assert (history.vain, history.bystanders) == ({1}, {1, 2})

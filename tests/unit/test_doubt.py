@@ -10,13 +10,14 @@ from observations import READS, RUNNING, awaits, busy, process, seen, sleeps, st
 
 from harness.detect.chain.links import Ends
 from harness.detect.observation import Doings
+from harness.detect.policy import STANDARD
 from harness.detect.tree import judge_tree
 from harness.detect.watchdog import Judgment, State
 from harness.model import Cause, Patience, Position, Snapshot, StepBeat, WorkerSpec
 from harness.model.settings import RUN_PATIENCE, WATCH_PATIENCE
 from harness.model.world import Link
 from harness.supervise import doubt, examiner, inspection, job
-from harness.supervise.doubt import KNOWN_S, OpenDoubt
+from harness.supervise.doubt import OpenDoubt
 from harness.supervise.handling import Handling
 from harness.supervise.inspection import Inspected
 from harness.supervise.stage import EndReason, Stage
@@ -53,8 +54,8 @@ def test_a_doubt_stands_for_its_patience(patience, longest, lasts):
 
 
 def test_a_hang_that_is_known_is_given_less_and_never_more():
-    assert not standing().over(6.0 + KNOWN_S - 0.1, WATCH_PATIENCE, 60.0, known=True)
-    assert standing().over(6.0 + KNOWN_S, WATCH_PATIENCE, 60.0, known=True)
+    assert not standing().over(6.0 + STANDARD.known_hang_s - 0.1, WATCH_PATIENCE, 60.0, known=True)
+    assert standing().over(6.0 + STANDARD.known_hang_s, WATCH_PATIENCE, 60.0, known=True)
     assert standing().over(7.0, Patience(seconds=1.0), 60.0, known=True)
 
 
@@ -411,10 +412,10 @@ def test_a_hang_that_has_stood_its_patience_is_known_to_later_runs(doubted):
     assert len(known) == 1
     again = doubted(known_hangs=known)
     again.look(106.0, fingerprinted(12))
-    assert again.look(106.0 + KNOWN_S, fingerprinted(12)) is not None
+    assert again.look(106.0 + STANDARD.known_hang_s, fingerprinted(12)) is not None
     elsewhere = doubted(known_hangs=known)
     elsewhere.look(106.0, fingerprinted(31))
-    assert elsewhere.look(106.0 + KNOWN_S, fingerprinted(31)) is None
+    assert elsewhere.look(106.0 + STANDARD.known_hang_s, fingerprinted(31)) is None
 
 
 MAY_WORK = replace(
@@ -439,7 +440,7 @@ def test_a_hang_without_stacks_is_known_to_nobody(doubted):
     assert first.look(166.0, HANGS) is not None
     again = doubted(known_hangs=known)
     again.look(106.0, HANGS)
-    assert again.look(106.0 + KNOWN_S, HANGS) is None
+    assert again.look(106.0 + STANDARD.known_hang_s, HANGS) is None
 
 
 def test_who_interrupts_a_run_that_is_doubted_has_waited_for_a_hang(doubted):

@@ -6,7 +6,8 @@ import msgspec
 import pytest
 from observations import process, seen, stack, thread, twice
 
-from harness.detect.endless_kernel import LASTS_S, endless, lasted, waits_still
+from harness.detect.endless_kernel import endless, lasted, waits_still
+from harness.detect.policy import STANDARD
 from harness.detect.tree import judge_tree
 from harness.model.world import GpuUse
 
@@ -49,10 +50,17 @@ def test_where_switches_are_not_counted_a_threads_time_is(cpu_s, state, still):
     ("looks", "expected"),
     [
         ([], False),
-        ([(0.0, True), (LASTS_S - 1, True)], False),
-        ([(0.0, True), (LASTS_S, True)], True),
-        ([(0.0, True), (60.0, False), (LASTS_S + 1, True)], False),
-        ([(0.0, True), (LASTS_S, True), (LASTS_S + 9, False)], False),
+        ([(0.0, True), (STANDARD.kernel_believed_s - 1, True)], False),
+        ([(0.0, True), (STANDARD.kernel_believed_s, True)], True),
+        ([(0.0, True), (60.0, False), (STANDARD.kernel_believed_s + 1, True)], False),
+        (
+            [
+                (0.0, True),
+                (STANDARD.kernel_believed_s, True),
+                (STANDARD.kernel_believed_s + 9, False),
+            ],
+            False,
+        ),
     ],
 )
 def test_it_is_doubted_once_all_looks_of_minutes_agree(looks, expected):

@@ -231,6 +231,20 @@ def test_modules_stay_small():
     assert large == set(), f"over {MOST_LINES} lines or {MOST_IMPORTS} imports: split it"
 
 
+def test_thresholds_of_detection_stand_in_the_policy():
+    """Seconds, shares and rates do. Whole numbers that bound work stand where the work is."""
+    loose = {
+        module: ast.unparse(node)
+        for module in MODULES
+        if top(module) == "detect" and module != "harness.detect.policy"
+        for node in parsed(module).body
+        if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None
+        for part in ast.walk(node.value)
+        if isinstance(part, ast.Constant) and isinstance(part.value, float)
+    }
+    assert loose == {}
+
+
 def test_few_modules_stand_at_the_top():
     loose = [file.name for file in PACKAGE.glob("*.py") if file.name != "__init__.py"]
     assert len(loose) <= MOST_AT_THE_TOP, loose

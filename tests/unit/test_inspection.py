@@ -15,8 +15,7 @@ import msgspec
 import pytest
 from observations import ALONE, READS, RUNNING, awaits, busy, process, seen, sleeps, thread
 
-from harness.detect.deadlock import LOOKS, SPAN_S
-from harness.detect.policy import Policy
+from harness.detect.policy import STANDARD, Policy
 from harness.detect.spinning import Inspection, Stay
 from harness.detect.tree import judge_tree
 from harness.detect.verdicts import Answer
@@ -187,10 +186,10 @@ def test_who_must_be_asked_for_its_timers_is_asked_before_the_last_look():
 
     around = replace(ALONE, alarm=None)
     prover = Prover(Asked(seen(*family, around=around)))
-    found = [prover.look(still=True) for _ in range(LOOKS + 1)]
-    assert asked == [(LOOKS - 1, frozenset({2}))]
+    found = [prover.look(still=True) for _ in range(STANDARD.proof_looks + 1)]
+    assert asked == [(STANDARD.proof_looks - 1, frozenset({2}))]
     # The look from just after the question is the first of those that prove it.
-    assert [one is not None for one in found] == [*[False] * LOOKS, True]
+    assert [one is not None for one in found] == [*[False] * STANDARD.proof_looks, True]
     assert not prover._gatherer.asked_gpu, "that may take as long as all its looks together"
 
 
@@ -596,10 +595,12 @@ def test_who_is_woken_while_files_are_read_is_not_proven_dead(monkeypatch):
     monkeypatch.setattr(gather.platform, "current", lambda: here)
     monkeypatch.setattr(gather.process_names, "named", lambda pid: ())
     gatherer = gather.Gatherer(1)
-    window = gatherer.window(SPAN_S, LOOKS)
+    window = gatherer.window(STANDARD.proof_s, STANDARD.proof_looks)
     assert judge_tree(gatherer.complete([window])).answer is not Answer.DEADLOCK
     prover = Prover(gatherer)
-    assert [prover.look(True) for _ in range(LOOKS + 1)] == [None] * (LOOKS + 1)
+    assert [prover.look(True) for _ in range(STANDARD.proof_looks + 1)] == [None] * (
+        STANDARD.proof_looks + 1
+    )
 
 
 def test_a_tool_holds_nobody_between_a_window_and_the_files_that_belong_to_it(inspector):

@@ -21,7 +21,8 @@ from harness.analysis import classify
 from harness.analysis.findings import ending as from_outside
 from harness.beats.record import Record
 from harness.cli import memory_limit, watch
-from harness.detect.memory_limit import GRACE_S, Act, Rules
+from harness.detect.memory_limit import Act, Rules
+from harness.detect.policy import STANDARD
 from harness.errors import UsageError
 from harness.model import Ending, Outcome, Process, Snapshot
 from harness.model.outcome import MemoryUse
@@ -72,7 +73,7 @@ def test_it_is_said_again_only_once_it_was_calm_in_between():
 
 
 def test_a_checkpoint_has_its_time_and_no_more():
-    looks = int(GRACE_S / 0.25)
+    looks = int(STANDARD.memory_grace_s / 0.25)
     told, _ = acts(*[1.05] * (looks + 3), asked_at=2)
     assert told[1] is Act.SAY
     assert set(told[2 : looks + 2]) == {None}

@@ -29,7 +29,7 @@ from harness import syscalls
 from harness.detect import deadlock
 from harness.detect.chain.closure import at_sight, closed, prove
 from harness.detect.chain.links import Node
-from harness.detect.deadlock import SPAN_S
+from harness.detect.policy import STANDARD
 from harness.model.world import Futex, Link, Surroundings
 
 archs = st.sampled_from(["x86_64", "aarch64"])
@@ -238,7 +238,7 @@ def test_a_thread_or_process_that_came_between_the_looks_forbids_it(data, arch, 
 def test_too_few_looks_or_too_short_a_time_is_too_soon():
     tree = (process(1, 0, [waiting(1, "x86_64")]),)
     assert codes(looks(tree, count=2)) == {"too_soon"}
-    assert codes(looks(tree, span=SPAN_S / 2)) == {"too_soon"}
+    assert codes(looks(tree, span=STANDARD.proof_s / 2)) == {"too_soon"}
     assert codes([]) == {"unreadable"}
     assert codes(looks(())) == {"unreadable"}
 
@@ -393,7 +393,7 @@ def test_the_evidence_names_each_threads_call(arch):
     )
     worlds = looks((process(1, 0, waits), process(9, 1, [waiting(9, arch)], "Z")))
     told = deadlock.shown(worlds, arch)
-    assert (told["looks"], told["span_s"]) == (len(worlds), SPAN_S)
+    assert (told["looks"], told["span_s"]) == (len(worlds), STANDARD.proof_s)
     assert [one["waits_in"] for one in told["threads"]] == [
         "futex 0x7f00",
         "wait4 of process 4711",

@@ -8,10 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from observations import SPIN, busy, process, seen, stack, thread, twice
 
-from harness.detect.policy import LOG_POLICY, Policy
+from harness.detect.policy import LOG_POLICY, STANDARD, Policy
 from harness.detect.spinning import (
-    LONG_S,
-    SEARCH_S,
     Inspection,
     Stay,
     inspect,
@@ -289,8 +287,8 @@ def test_where_they_are_not_known_it_must_be_seen_for_longer():
 
 @pytest.mark.parametrize("policy", [QUICK, SLOW])
 def test_one_call_of_a_library_is_believed_for_minutes(policy):
-    assert spins(history(0.0, LONG_S - 1, library=True), policy) == {}
-    assert 1 in spins(history(0.0, LONG_S, library=True), policy)
+    assert spins(history(0.0, STANDARD.call_believed_s - 1, library=True), policy) == {}
+    assert 1 in spins(history(0.0, STANDARD.call_believed_s, library=True), policy)
 
 
 def test_a_search_that_may_take_for_ever_is_told_early_and_believed_for_as_long():
@@ -298,16 +296,24 @@ def test_a_search_that_may_take_for_ever_is_told_early_and_believed_for_as_long(
         return history(*times, library=True, backtracks=True)
 
     two = searches(0.0, 3.0)
-    assert (list(spins(two, QUICK)), may_work(two), may_spin(two)) == ([1], {1: SEARCH_S - 3}, True)
+    assert (list(spins(two, QUICK)), may_work(two), may_spin(two)) == (
+        [1],
+        {1: STANDARD.search_believed_s - 3},
+        True,
+    )
     assert spins(two, SLOW) == {}
-    assert may_work(searches(0.0, SEARCH_S)) == may_work(history(0.0, 3.0, library=True)) == {}
+    assert (
+        may_work(searches(0.0, STANDARD.search_believed_s))
+        == may_work(history(0.0, 3.0, library=True))
+        == {}
+    )
 
 
 @pytest.mark.parametrize("policy", [QUICK, SLOW])
 @pytest.mark.parametrize("values", ["ab", "  ", "a ", " a"])
 def test_so_is_a_loop_whose_variables_change_or_tell_nothing(policy, values):
-    assert spins(history(0.0, LONG_S - 1, values=values), policy) == {}
-    assert 1 in spins(history(0.0, LONG_S, values=values), policy)
+    assert spins(history(0.0, STANDARD.call_believed_s - 1, values=values), policy) == {}
+    assert 1 in spins(history(0.0, STANDARD.call_believed_s, values=values), policy)
 
 
 @pytest.mark.parametrize("policy", [QUICK, SLOW])

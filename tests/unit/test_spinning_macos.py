@@ -6,10 +6,8 @@ import msgspec
 import pytest
 from observations import SPIN, busy, seen
 
-from harness.detect.policy import LOG_POLICY, Policy
+from harness.detect.policy import LOG_POLICY, STANDARD, Policy
 from harness.detect.spinning import (
-    LONG_S,
-    YIELD_S,
     Inspection,
     inspect,
     may_spin,
@@ -97,8 +95,8 @@ def test_a_worker_that_stays_in_its_functions_with_the_same_variables_is_in_a_lo
 )  # fmt: skip
 def test_one_that_may_work_is_believed_for_minutes(mac, captures):
     made = observed(*captures)
-    assert spins(history(mac, made, (0.0, 5.0, LONG_S - 1)), Policy()) == {}
-    assert spins(history(mac, made, (0.0, 5.0, LONG_S)), Policy()) != {}
+    assert spins(history(mac, made, (0.0, 5.0, STANDARD.call_believed_s - 1)), Policy()) == {}
+    assert spins(history(mac, made, (0.0, 5.0, STANDARD.call_believed_s)), Policy()) != {}
     assert not may_spin(history(mac, made, (0.0,)))
 
 
@@ -143,7 +141,7 @@ def test_who_does_nothing_but_yield_is_in_a_loop_and_believed_for_half_an_hour(m
     made = observed(*(sampled(ways, python=()),) * 2, calls=99)
     every = history(mac, made, (0.0, 5.0))
     assert spins(every, LOG_POLICY) == {1: "swtch_pri"}
-    assert may_work(every) == {1: YIELD_S - 5.0}
+    assert may_work(every) == {1: STANDARD.yield_believed_s - 5.0}
     assert may_spin(every[:1])
 
 

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from ranked_jobs import begun
 
+from harness.detect.policy import STANDARD
 from harness.detect.ranks import RankState, judge
 from harness.detect.ranks.stopped import Stop, Stops
 from harness.detect.watchdog import State
@@ -16,7 +17,7 @@ from harness.stacks.wait_rules import Category
 from harness.stacks.wait_site import WaitSite
 from harness.supervise import rank_tracker
 from harness.supervise.evidence import Evidence
-from harness.supervise.rank_tracker import PEER_GRACE_S, STOPPED_S, RankTracker
+from harness.supervise.rank_tracker import RankTracker
 from harness.supervise.run_state import RunState
 
 
@@ -82,7 +83,7 @@ class Source:
         return None
 
     def grace_is_over(self, verdict, failed_at, now):
-        return now - failed_at > PEER_GRACE_S
+        return now - failed_at > STANDARD.peers_end_s
 
 
 class Watched:
@@ -139,7 +140,7 @@ def test_a_stop_is_told_once_nothing_moves_and_again_when_it_is_over(watch):
         "",
         None,
     )
-    job = watch(told, now + STOPPED_S + 1, now)
+    job = watch(told, now + STANDARD.rank_stopped_s + 1, now)
     assert job.judgment.state is State.STOPPED
     assert "rank 0 is stopped by a signal in step 4" in job.judgment.reason
     assert "ranks 1 and 2 have waited" in job.judgment.reason
@@ -158,7 +159,7 @@ def test_a_stop_is_told_once_nothing_moves_and_again_when_it_is_over(watch):
 def test_a_stopped_rank_does_not_hide_a_dead_one(watch):
     told, now = caught(4)
     told[2].fields |= {"process": "T", "process_since": now}
-    job = watch(told, now + STOPPED_S + 1, now)
+    job = watch(told, now + STANDARD.rank_stopped_s + 1, now)
     before = job.judgment.about
     told[0].dies("SIGKILL", now + 8)
     job = watch(told, now + 9, now)
@@ -167,7 +168,7 @@ def test_a_stopped_rank_does_not_hide_a_dead_one(watch):
     assert "rank 2 is stopped" in job.judgment.reason
     assert "rank 0 was killed" in job.judgment.reason
     assert job.cause is None
-    job = watch(told, now + 9.1 + PEER_GRACE_S, now)
+    job = watch(told, now + 9.1 + STANDARD.peers_end_s, now)
     assert job.cause is not None
 
 
@@ -179,7 +180,7 @@ def test_a_command_s_rank_that_leaves_while_others_run_is_told(watch):
     told[1].fields |= {"exit_code": 0, "ended_t": now + 1, "process": None}
     job = watch(told, now + 2, now)
     assert (job.notes, job.judgment.reason) == ([], "")
-    assert watch(told, now + 1 + PEER_GRACE_S + 1, now).notes == [
+    assert watch(told, now + 1 + STANDARD.peers_end_s + 1, now).notes == [
         "rank 1 exited with code 0 in step 4, phase eval; ranks 0 and 2 are still running"
     ]
     job = watch(told, now + 20, now)
@@ -242,7 +243,7 @@ def test_who_starts_up_while_stacks_are_taken_is_not_continued(watch):
     job = watch(told, now, now)
     job.tracker.pids = {0: 10, 1: 11, 2: 12}
     job.tracker.follow(0, [process(10, "T")], now)
-    job = watch(told, now + STOPPED_S + 1, now)
+    job = watch(told, now + STANDARD.rank_stopped_s + 1, now)
     job.tracker._saving.join()
     job.tracker.follow(0, [process(10, "R")], now + 8)
     assert job.tracker.in_state[0] == ("T", now)

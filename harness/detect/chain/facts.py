@@ -35,11 +35,7 @@ _STANDS_FOR = (
 """The system calls in which a thread sits that waits in these functions of the kernel."""
 _DRIVER = late.compile(r"^cuda-EvtHandlr$|^cuda\d{6,}$")
 """Names that NVIDIA's driver gives to its own threads. Their stacks have no names."""
-_TRAINER_SHARE = 0.2
-"""Share of its process's CPU time from which on a thread may be the one that trains."""
-_STEADY = 0.5
-"""Share of its use of the CPU until now from which on a thread goes on as before."""
-_TICKS = 100.0
+_TICKS = 100
 """Of the clock by which a process's start is told, in a second."""
 
 
@@ -332,7 +328,11 @@ class Facts:
             Node(pid, thread.tid)
             for thread in process.threads
             if thread.tid == process.main_thread
-            or (used > 0 and thread.cpu_s >= _TRAINER_SHARE * used and not self._beats(pid, thread))
+            or (
+                used > 0
+                and thread.cpu_s >= self.policy.trainer_share * used
+                and not self._beats(pid, thread)
+            )
             or self.in_mlx(Node(pid, thread.tid))
         ]
         busy = [node for node in chosen if self.is_main(node) or not self.idle(node)]
@@ -352,7 +352,7 @@ class Facts:
         seconds = self.motion(pid).seconds
         # A tick may lie just before or behind each of two windows.
         used = pace.cpu * seconds + 2 * self.policy.tick_s
-        return used >= _STEADY * seconds * thread.cpu_s / age
+        return used >= self.policy.steady_share * seconds * thread.cpu_s / age
 
     def main(self, pid: int) -> Node:
         """The main thread of a process."""

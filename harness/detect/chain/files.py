@@ -29,8 +29,6 @@ _FUSE_WAIT = "request_wait_answer"
 _OF_A_RING = "io_uring_enter"
 """What is awaited in an io_uring is not shown: any process may be at its other end. The ring may be
 given by its place among those that are registered: the file of that number is another one then."""
-_EARLY = 3.0
-"""A timeout that is so many times as long as a wait did not end it."""
 
 
 def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | None:
@@ -122,7 +120,9 @@ def _is_fed(node: Node, thread: Thread, links: tuple[Link, ...], facts: Facts) -
         return False
     every = facts.motion(node.pid).seconds / max(pace.sleeps or 0, 1) if pace else 0.0
     # One that wakes as often as the timeout of its socket rings is given nothing.
-    return all(not one.timed or (one.left_s or 0.0) > _EARLY * every for one in links)
+    return all(
+        not one.timed or (one.left_s or 0.0) > facts.policy.early_ring * every for one in links
+    )
 
 
 def _only(end: End, code: str) -> Wait:

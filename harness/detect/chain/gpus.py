@@ -7,9 +7,6 @@ from harness.detect.chain.links import End, Ends, Node, Wait
 from harness.stacks.wait_rules import Category
 from harness.text import units
 
-_BUSY, _LITTLE_W = 95, 5.0
-"""Percent, and watts. A fence that spins was seen at 100 % and 3.2 W on a Mac Studio (mlx#3830)."""
-
 
 def waits(node: Node, facts: Facts) -> Wait | None:
     """The host waits for a GPU that its process has open."""
@@ -53,7 +50,8 @@ def _fence(facts: Facts) -> str:
     use = facts.observed.gpu_use
     if facts.observed.shows_waits or use is None or use.power_w is None:
         return ""
-    if (use.busy or 0) < _BUSY or use.power_w > _LITTLE_W:
+    policy = facts.policy
+    if (use.busy or 0) < policy.gpu_spins or use.power_w > policy.gpu_spins_w:
         return ""
     watts = units.number(use.power_w, 2)
     return f"it draws {watts} W only, as where a fence spins that nobody signals"

@@ -10,8 +10,8 @@ looks for something in vain. What tells them apart, the certain first:
 - The variables of the user's own functions, and the line that they are at, change with the work.
 - An exchange is quick, and a heartbeat is slow. Who only looks reads and writes little.
 
-The last ones are no proof: after VAIN_S they are not believed any more. Nor is a wait of the main
-thread that ends now and then, where signals come that would end it in vain.
+The last ones are no proof: after `exchange_believed_s` they are not believed any more. Nor is a
+wait of the main thread that ends now and then, where signals come that would end it in vain.
 """
 
 from __future__ import annotations
@@ -23,15 +23,12 @@ from typing import NamedTuple
 from harness.detect.activity import Pace
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import End, Ends, Node, Wait
+from harness.detect.policy import STANDARD
 from harness.model import Thread
 from harness.stacks.native_waits import STREAM
 from harness.stacks.parse import Frame
 from harness.stacks.wait_rules import Category
 
-VAIN_S = 120.0
-"""An exchange of which nothing else is seen is believed for so long."""
-_EARLY = 3.0
-"""A clock that is so many times as long as a wait did not end it."""
 _FUTEXES = frozenset(("futex", "futex_wait", "futex_waitv"))
 _CONDITION = ("threading.py", "wait")
 _EVENTS = frozenset(("epoll_wait", "epoll_pwait", "epoll_pwait2"))
@@ -96,12 +93,12 @@ def quick(t: float, facts: Facts) -> Beats:
 
 
 def in_vain(looks: Sequence[Beats], share: float = 0.5) -> frozenset[int]:
-    """The threads that beat at the last look, at such a share of those over VAIN_S, and did not do
-    more at any: at some looks a beat is too slow to be seen."""
+    """The threads that beat at the last look, at such a share of those over `exchange_believed_s`,
+    and did not do more at any: at some looks a beat is too slow to be seen."""
     over: list[Beats] = []
     for look in reversed(looks):
         over.append(look)
-        if looks[-1].t - look.t >= VAIN_S:
+        if looks[-1].t - look.t >= STANDARD.exchange_believed_s:
             break
     else:
         return frozenset()
@@ -180,7 +177,7 @@ def _is_woken(node: Node, thread: Thread, count: int, facts: Facts) -> bool:
         return True
     every = facts.motion(node.pid).seconds / count
     # A single time may be the one at which its own clock has rung.
-    return count >= facts.policy.rearmed and thread.wakes_in > _EARLY * every
+    return count >= facts.policy.rearmed and thread.wakes_in > facts.policy.early_ring * every
 
 
 def _ends_for_good(node: Node, facts: Facts) -> bool:

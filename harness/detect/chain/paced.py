@@ -20,8 +20,8 @@ from typing import NamedTuple
 from harness.detect.chain import inputs
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.links import Node
-from harness.detect.io_activity import TRICKLE
 from harness.detect.observation import Doings, Look, Observation
+from harness.detect.policy import STANDARD
 from harness.model.world import More
 from harness.stacks import frame_names, values
 
@@ -140,7 +140,7 @@ def _believed(node: Node, facts: Facts) -> Doings | None:
 
 
 def _moves_bytes(did: Doings) -> bool:
-    return (did.read or 0) + (did.written or 0) > TRICKLE * did.seconds
+    return (did.read or 0) + (did.written or 0) > STANDARD.trickle * did.seconds
 
 
 class _Mark(NamedTuple):

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 
+from harness.detect.policy import STANDARD
 from harness.detect.ranks.phrases import cut, where
 from harness.detect.ranks.state import RankState
 from harness.text import late
@@ -20,11 +21,6 @@ JOINING = "distributed_init"
 IMPORT = "import"
 EARLIER = ("start", IMPORT)
 """The phase in which ranks wait for each other, and those before it."""
-START_S = 30.0
-"""A rank that has not started so long after another one did never will."""
-LOOK_S = 0.5
-"""A kill that was seen from outside may be so much older; an exception says itself when it was.
-What befell two ranks within such a while befell them together."""
 _LOST = late.compile(
     r"\[ring\] connection to a peer was lost"
     r"|\[(ring|jaccl|ibv)\] (Couldn't connect|Accept failed)"
@@ -122,7 +118,7 @@ class Fate:
 
     def after(self, other: Fate) -> bool:
         """True if this is known to have happened because of `other`, or later."""
-        return self.kind.follows or (self.known and self.t > other.t + LOOK_S)
+        return self.kind.follows or (self.known and self.t > other.t + STANDARD.rank_seen_s)
 
     @property
     def known(self) -> bool:
@@ -143,7 +139,7 @@ def fates(ranks: Sequence[RankState], now: float, hung: bool) -> dict[int, Fate]
     if met and all(fate.kind.follows for fate in met.values()):
         met |= _raised_before(ranks, met)
     started = [s.columns.start.t for s in ranks if s.columns.start is not None]
-    late = bool(started) and now - min(started) > START_S
+    late = bool(started) and now - min(started) > STANDARD.rank_start_s
     lost = hung or any(fate.kind.gone for fate in met.values())
     joining = any(s.place is not None and s.place.phase == JOINING for s in ranks)
     for state in ranks:
@@ -185,7 +181,7 @@ def _raised_before(ranks: Sequence[RankState], met: dict[int, Fate]) -> dict[int
         if fate is not None
         and fate.kind is Kind.RAISED
         and not _is_interrupt(state)
-        and (state.columns.error is None or fate.t <= gone + LOOK_S)
+        and (state.columns.error is None or fate.t <= gone + STANDARD.rank_seen_s)
     }
 
 
@@ -242,7 +238,7 @@ def _ended(state: RankState, furthest: int, left: bool) -> Fate | None:
     seen = state.ended_t if state.ended_t is not None else math.inf
     if state.signal is not None:
         kind = _of_signal(state.signal)
-        t = seen - LOOK_S * (kind is Kind.KILLED)
+        t = seen - STANDARD.rank_seen_s * (kind is Kind.KILLED)
         return Fate(rank, kind, t, f"was killed by {state.signal}", at)
     if state.ended and not state.started:
         exited = f"exit code {state.exit_code}" if state.exit_code is not None else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from harness.detect.policy import STANDARD
 from harness.detect.ranks.job_state import Case
 from harness.detect.ranks.phrases import named, where
 from harness.detect.ranks.rank_end import Fate, Kind
@@ -11,8 +12,6 @@ from harness.detect.ranks.state import RankState
 from harness.model import RankResult, Standing
 from harness.text.units import duration
 
-SPINS = 0.5
-"""Cores that a rank uses at least that waits for a socket without sleeping."""
 _OF_KIND = {
     Kind.STOPPED: Standing.STOPPED,
     Kind.CUT_OFF: Standing.CUT_OFF,
@@ -74,7 +73,7 @@ def _standing(
     if rank in waiting and (case.problem or rank not in case.late):
         causes = case.culprits or case.late
         if causes:
-            spins = ", spinning" if (state.cpu or 0.0) > SPINS else ""
+            spins = ", spinning" if (state.cpu or 0.0) > STANDARD.rank_spins else ""
             return Standing.WAITING, f"waits for {named(causes)}{at}{_since(state, case)}{spins}"
     if case.hung:
         wait = f": {state.wait.description}" if state.wait else ""

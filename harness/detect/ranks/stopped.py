@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from harness.detect.policy import STANDARD
 from harness.detect.ranks import RankState
 from harness.model import Finding
 from harness.model.finding import warning
 from harness.text.units import duration
 
-BRIEF_S = 1.0
-"""A stop that is over sooner is not worth a word."""
 MANY = 64
 """Stops of which findings tell at most."""
 
@@ -52,7 +51,7 @@ class Stops:
                 since, step = self._open.pop(rank)
                 # What was killed while it was stopped was not continued.
                 went_on = not state.ended or state.finished or state.exit_code is not None
-                if went_on and now - since >= BRIEF_S:
+                if went_on and now - since >= STANDARD.brief_stop_s:
                     over.append(Stop(rank, step, now - since))
         self.over += over
         return over

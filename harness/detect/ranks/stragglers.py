@@ -12,21 +12,9 @@ from dataclasses import dataclass
 from statistics import median
 
 from harness.beats.record import NOT_WORK
+from harness.detect.policy import STANDARD
 from harness.detect.ranks.state import WAITING, RankState
 from harness.text.units import duration
-
-STEPS = 5
-"""Steps that all ranks have done, at least."""
-SHARE = 0.2
-"""The least share of the others' step by which a slow rank is longer on its own than they are."""
-LEAST_S = 0.005
-"""The same in seconds, where that is more."""
-RATIO = 1.5
-"""The least factor between its own time and that of the others."""
-OFTEN = 0.8
-"""Share of the steps in which it must be so."""
-WAITED = 0.3
-"""The share of that excess that the others must be seen to wait."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +52,7 @@ def slow_ranks(ranks: Sequence[RankState]) -> tuple[Slow, ...]:
     if len(taken) < 2:
         return ()
     common = set.intersection(*(set(steps) for steps in taken.values()))
-    if len(common) < STEPS:
+    if len(common) < STANDARD.slow_steps:
         return ()
     order = sorted(common)
     rows = {rank: [steps[step] for step in order] for rank, steps in taken.items()}
@@ -76,13 +64,16 @@ def slow_ranks(ranks: Sequence[RankState]) -> tuple[Slow, ...]:
     found = []
     for rank, value in usual.items():
         excess = value - others[rank]
-        if excess < max(LEAST_S, SHARE * whole) or value < RATIO * others[rank]:
+        if (
+            excess < max(STANDARD.slow_least_s, STANDARD.slow_share * whole)
+            or value < STANDARD.slow_ratio * others[rank]
+        ):
             continue
-        if others_waited[rank] - waited[rank] < WAITED * excess:
+        if others_waited[rank] - waited[rank] < STANDARD.slow_waited * excess:
             continue
         level = others[rank] + excess / 2
         often = sum(one > level for one in own[rank])
-        if often >= OFTEN * len(order):
+        if often >= STANDARD.slow_often * len(order):
             phase, mine, theirs = _worst_phase(rank, rows)
             found.append(
                 Slow(rank, phase, value, others[rank], mine, theirs, whole, often, len(order))
