@@ -34,7 +34,7 @@ def add(commands: help.Commands) -> None:
     group.add_argument("folder", type=Path, metavar="FOLDER", help="the folder with plan.json")
     group = parser.add_argument_group("run")
     group.add_argument("--number", type=_number, metavar="N",
-        help="the number of the run, from 0 (default: none, one must be given)")  # fmt: skip
+        help="the number of the run, from 0 (default: none, it must be given)")  # fmt: skip
     group.add_argument("--out", type=Path, metavar="DIR",
         help="make the record and the run folder in DIR (default: FOLDER)")  # fmt: skip
     group.add_argument("-q", "--quiet", action="store_true", help="print nothing but errors")

@@ -133,7 +133,7 @@ def add_runs(
     )  # fmt: skip
     group.add_argument(
         "--patience", type=options.positive_seconds, metavar="SECONDS",
-        help="how long a doubt stands before a run that is not proven dead is called hung "
+        help="how long a possible hang may last before it is called a hang without a proof "
         f"(default: {patience})",
     )  # fmt: skip
     group.add_argument("--cold", action="store_true",

@@ -138,16 +138,16 @@ def add_on_hang(group: Any) -> None:
 
 
 def add_patience(group: Any, default: str) -> None:
-    """Add the options for runs that are doubted; `default` is the patience that is usual here."""
+    """Add the options for possible hangs; `default` is the patience that is usual here."""
     group.add_argument(
         "--patience", type=_seconds, metavar="SECONDS",
-        help="how long a doubt stands before a run that is not proven dead is called hung "
+        help="how long a possible hang may last before it is called a hang without a proof "
         f"(default: {default})",
     )  # fmt: skip
     group.add_argument(
         "--notify", metavar="CMD",
-        help="run CMD with a JSON document on its standard input when a run is doubted, goes on, "
-        "or is hung (default: none)",
+        help="run CMD with a JSON document on its standard input when a run may hang, goes on, or "
+        "is hung (default: none)",
     )  # fmt: skip
 
 

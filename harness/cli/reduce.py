@@ -57,7 +57,7 @@ def add(commands: help.Commands) -> None:
     add("--jobs", type=options.positive, metavar="N",
         help="runs at the same time (default: two for each processor)")  # fmt: skip
     add("--patience", type=options.positive_seconds, default=PATIENCE_S, metavar="SECONDS",
-        help="how long a doubt stands before a run that is not proven dead is called hung "
+        help="how long a possible hang may last before it is called a hang without a proof "
         "(default: %(default)g)")  # fmt: skip
     options.add_training(parser)
     group = parser.add_argument_group("results")

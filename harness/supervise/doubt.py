@@ -80,7 +80,7 @@ class Doubts:
             return
         self.open = OpenDoubt(since=now, lasted=lasted, cause=cause, fingerprint=fingerprint)
         self._handling.notify("doubt", self._run.info.name, cause)
-        self._run.log.stage("possible hang, doubted: %s", cause.summary)
+        self._run.log.stage("possible hang: %s", cause.summary)
 
     def of(self, code: str) -> Cause | None:
         """The cause that the run is doubted for, if it is this one."""
@@ -114,7 +114,7 @@ class Doubts:
                 "an earlier run hung in the same way: this one is given less time"
             )
         stood = duration(now - self.open.since)
-        self._run.log.stage("the doubt has stood for %s, which is its patience", stood)
+        self._run.log.stage("the possible hang has lasted %s: the patience with it is over", stood)
         return True
 
     def take_back(self, now: float) -> None:
@@ -124,7 +124,7 @@ class Doubts:
         lasted = duration(now - self.open.since)
         self._run.notes.append(f"the doubt is taken back after {lasted}: it goes on")
         self._handling.notify("taken_back", self._run.info.name, self.open.cause)
-        self._run.log.stage("not a hang: the doubt is taken back after %s", lasted)
+        self._run.log.stage("not a hang: it goes on, %s after it was a possible hang", lasted)
         self._close(now)
 
     def ended(self, now: float, by_itself: bool) -> None:
