@@ -42,8 +42,8 @@ MATTERS = 1.02
 LEAST = 1.01
 """The factor below which two values of any figure are the same."""
 NOISE = {"p_per_step": 0.02, "graph_nodes_last": 1.0}
-"""How far apart two values may be in any case: of a figure that lies around zero, and of a graph
-that is counted while it is built."""
+"""The distance that two values may have in any case: of a figure that lies around zero, and of a
+graph that is counted while it is built."""
 
 
 class Mark(str, Enum):

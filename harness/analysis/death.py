@@ -1,4 +1,4 @@
-"""Why a process died: who or what ended it, and what it said itself. Pure.
+"""The death of a process: who or what ended it, and its own last words. Pure.
 
 The reason of a result has the words of the dead, and the findings have the numbers behind them.
 docs/reference/verdicts/crashes.md describes the rules.
@@ -26,7 +26,7 @@ _SHOWN = 5
 _TIMED_OUT = 124
 """The exit code of timeout(1) for a command that it has ended."""
 _TICK_S = 0.35
-"""So much less than its limit of CPU time a process may have used that was killed for it.
+"""The CPU time below its limit that a process may have used and still be killed for it.
 
 The kernel counts whole ticks for the limit, and tells exact times. A loaded machine makes them
 differ.
@@ -37,14 +37,14 @@ _AS_THE_SIGNAL = (
     "Segmentation fault", "Aborted", "Bus error", "Floating-point exception",
     "Floating point exception", "Illegal instruction",
 )  # fmt: skip
-"""What Python calls the signals of a crash."""
+"""Python's names for the signals of a crash."""
 _STOPPED = frozenset((signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE, signal.SIGKILL))
 """Signals by which a program ends its own children in the ordinary way."""
 
 
 @dataclass(frozen=True)
 class Killer:
-    """Who or what ended a process."""
+    """The sender of the signal that ended a process, or another cause."""
 
     code: str
     """`oom_killer`, `address_limit`, `cpu_limit`, `file_limit`, `jetsam`, `stack`, `fault`,
@@ -55,7 +55,7 @@ class Killer:
 
 
 def killer(ending: Ending) -> Killer | None:
-    """Who or what sent the signal; None where the process has said more itself, or exited."""
+    """The sender of the signal; None where the process has said more itself, or exited."""
     facts, name = ending.facts, ending.signal
     if name is None:
         return _of_another(ending, facts)

@@ -21,7 +21,7 @@ _SEVERITIES = {
     "error": (Severity.ERROR,),
     "warning": (Severity.ERROR, Severity.WARNING),
 }
-"""What each word stands for: a warning is the less, so errors count with it."""
+"""The meaning of each word: a warning is the less, so errors count with it."""
 
 
 class FailOn(msgspec.Struct, frozen=True):

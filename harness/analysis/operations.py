@@ -1,4 +1,4 @@
-"""What an operation of MLX did to numbers that were finite, in a few words: `log of 0`. Pure."""
+"""The effect of an operation of MLX on numbers that were finite: `log of 0`. Pure."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from harness.observe import threads
 from harness.supervise.gather import StackTaker
 
 ASK_S = 1.0
-"""So long, at most, a file of the process is asked what it is."""
+"""The longest time to wait until a file of the process says what it is, in seconds."""
 
 
 class Captures:

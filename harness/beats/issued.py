@@ -35,7 +35,7 @@ class IssuedReader:
         self.issued = 0
         """Collectives that it has issued, as far as they were read."""
         self.joined = APART
-        """Whether it has joined the other ranks."""
+        """True if it has joined the other ranks."""
         self.incomplete = False
         """True if the process says that something went wrong in it."""
         self._path = path
@@ -93,7 +93,7 @@ class IssuedReader:
         return beats
 
     def _since(self, number: int) -> int:
-        """How many have been issued since the last one read, this one included; 0 of an old one."""
+        """The number issued since the last one read, this one included; 0 of an old one."""
         since = (number - self.issued) % _NUMBERS
         return since if number and since < _NUMBERS // 2 else 0
 

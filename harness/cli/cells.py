@@ -1,4 +1,4 @@
-"""What `matrix` and `bisect` have in common: the target, the options of cells, and their lines."""
+"""The common parts of `matrix` and `bisect`: the target, the options of cells, and their lines."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ def make(path: Path) -> tuple[Verdict, ...]:
 
 
 def document(path: Path, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """What was recorded, for --json."""
+    """The record, for --json."""
     return {"folder": str(path), "guesses": msgspec.to_builtins(verdicts)}
 
 

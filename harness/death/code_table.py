@@ -111,7 +111,7 @@ METAL = (
         source=f"{_MLX}/issues/4506",
     ),
 )
-"""Of Apple's GPUs."""
+"""Errors of Apple's GPUs."""
 
 CUDA = (
     ErrorCode(
@@ -231,7 +231,7 @@ CUDA = (
         source=f"{_MAIN}/backend/cuda/utils.cpp",
     ),
 )
-"""Of NVIDIA's GPUs: CUDA's own, and the numbers of its driver in the kernel log."""
+"""Errors of NVIDIA's GPUs: CUDA's own, and the numbers of its driver in the kernel log."""
 
 RANKS = (
     ErrorCode(
@@ -316,7 +316,7 @@ RANKS = (
         source=f"{_MAIN}/distributed/jaccl",
     ),
 )
-"""Of the connections between ranks."""
+"""Errors of the connections between ranks."""
 
 MLX = (
     ErrorCode(
@@ -348,7 +348,7 @@ MLX = (
         source=f"{_MAIN}/backend/metal/device.cpp",
     ),
 )
-"""Of MLX itself, on any device."""
+"""Errors of MLX itself, on any device."""
 
 SYSTEM = (
     ErrorCode(
@@ -381,7 +381,7 @@ SYSTEM = (
         source="https://docs.python.org/3/library/exceptions.html#MemoryError",
     ),
 )
-"""Of the operating system."""
+"""Errors of the operating system."""
 
 CODES: tuple[ErrorCode, ...] = (*METAL, *CUDA, *RANKS, *MLX, *SYSTEM)
 """All rows, in the order in which they are tried."""

@@ -1,4 +1,4 @@
-"""What C++, Rust, the C library, Python's own handler and other runtimes print when a process dies.
+"""The last output of C++, Rust, the C library, Python's own handler and others when a process dies.
 
 Pure.
 """

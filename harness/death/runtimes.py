@@ -1,4 +1,4 @@
-"""What Go, Java and JavaScript print when nobody catches a failure. Pure.
+"""The output of Go, Java and JavaScript when nobody catches a failure. Pure.
 
 The forms are those of Go 1.x, of the JVM's default handler and of Node.js.
 """

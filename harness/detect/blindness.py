@@ -22,7 +22,7 @@ def blind(seen: Sequence[Process], pid: int) -> str:
 
 
 class Looks:
-    """What the looks at one worker have missed. Each thing is told once."""
+    """The gaps in the looks at one worker. Each one is told once."""
 
     def __init__(self) -> None:
         self._blind = 0

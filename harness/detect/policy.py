@@ -17,8 +17,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     first_s: float = 30.0
     """Nor so soon when it is the first of its kind: nothing is known of how long it takes."""
     early: float = 0.6
-    """Where only stacks show waits, whose tools take seconds: at this share of its limit, a phase
-    in which nothing moves is looked at, so that the answer is there in time."""
+    """The share of its limit at which a phase in which nothing moves is looked at, where only
+    stacks show waits: their tools take seconds, and the answer is to be there in time."""
     factor: float = 3.0
     """Nor before it has lasted this many times its own p99."""
     busy_floor_s: float = 3.5
@@ -149,11 +149,12 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     brief_stop_s: float = 1.0
     """A stop that is over sooner is not worth a word."""
     peers_end_s: float = 2.5
-    """So long after a rank's death the others may end by themselves, or the launcher ends them."""
+    """The time after a rank's death in which the others may end, by themselves or by the
+    launcher."""
     peers_silent_s: float = 10.0
-    """So long without progress those may be silent that are left of a job that has lost a rank."""
+    """The time without progress that is left to the rest of a job that has lost a rank."""
     host_silent_s: float = 20.0
-    """So long without progress a host may be silent: a link that was cut may come back."""
+    """The time without progress that a host may be silent: a link that was cut may come back."""
     slow_steps: int = 5
     """Steps that all ranks have done at least before one of them is called slow."""
     slow_share: float = 0.2

@@ -1,4 +1,4 @@
-"""What the Python processes of a command have told of themselves: their versions and their ends."""
+"""The Python processes of a command, as they tell of themselves: their versions and their ends."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Told:
     python: str
     """Its version."""
     versions: Mapping[str, str] = field(default_factory=dict)
-    """Of the packages that it has imported, by their distribution."""
+    """The versions of the packages that it has imported, by their distribution."""
     ended: bool = False
     """True if it came to the end of its program."""
     error: str | None = None

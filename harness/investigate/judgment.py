@@ -33,7 +33,7 @@ _FEW = 20
 
 
 class Shown(NamedTuple):
-    """What the runs of the training as it is have shown."""
+    """The result of the runs of the training as it is."""
 
     when: When | None
     """The symptom; None: nothing was found to be wrong."""
@@ -56,7 +56,7 @@ def shown(runs: Sequence[Symptoms]) -> Shown:
 
 
 def in_words(seen: Shown, run: RunResult) -> str:
-    """What the runs have shown, in one line."""
+    """The result of the runs, in one line."""
     runs = plural(seen.runs, "run")
     if seen.when is not None:
         return f"{seen.when}, in {seen.shown} of {runs}"
@@ -159,7 +159,7 @@ def seconds(stage: StageName, run_s: float, flips: int, releases: int = _FEW) ->
 
 
 def forecast(within: float, flips: int) -> str:
-    """What is said before anything is run."""
+    """The line that is printed before anything is run."""
     quick = sum(seconds(stage, 3.0, flips) for stage in StageName)
     return (
         f"it takes {duration(within)} at most (--within); with runs of 3 s some "

@@ -1,4 +1,4 @@
-"""What an investigation is, and what each of its stages has shown."""
+"""An investigation, and the result of each of its stages."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class StageResult(msgspec.Struct, frozen=True, kw_only=True):
     summary: str
     """The answer, or the reason why there is none: one line."""
     facts: tuple[str, ...] = ()
-    """What a draft of an issue says of it."""
+    """The text about it in a draft of an issue."""
     found: bool = False
     """True if it answers a part of the question."""
     late: bool = False

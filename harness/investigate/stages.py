@@ -30,12 +30,12 @@ from harness.supervise.scheduler import Silent
 
 Say = Callable[[str], None]
 Told = Callable[[str, str, Outcome], None]
-"""Told of each run that ended: its name, its end in a line, and its outcome."""
+"""Called for each run that ended: its name, its end in a line, and its outcome."""
 
 
 @dataclass
 class Case:
-    """What is investigated, where, and what is known of it so far."""
+    """The target of the investigation, its place, and the facts so far."""
 
     plan: Plan
     folder: Path

@@ -26,7 +26,7 @@ class Recognition(msgspec.Struct, frozen=True, kw_only=True):
     """The format that was recognized in a stream."""
 
     format: str | None
-    """That of most of the readings; None without any."""
+    """The format of most of the readings; None without any."""
     matched: int
     """Lines that said something; a redraw is a line."""
     lines: int
@@ -65,7 +65,7 @@ class Recognizer:
         self._best = 0  # of the last line that said something
         self._missed = 0
         self.words = LastWords()
-        """What the output said beside its reports."""
+        """The other facts that the output gave beside its reports."""
         self.said_by: list[int] = []
         """The formats that gave the last readings."""
         self._open()

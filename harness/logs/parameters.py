@@ -43,7 +43,7 @@ def trainable(line: str) -> int | None:
 
 
 def beat(count: int, t: float) -> ModelBeat:
-    """What a log says of the model, at the time `t`."""
+    """The facts that a log gives of the model, at the time `t`."""
     return ModelBeat(
         t=t,
         parameters=count,

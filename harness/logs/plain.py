@@ -269,7 +269,7 @@ def _is_of_training(lower: str) -> bool:
 
 
 def _learn(name: str) -> tuple[str, str, Any]:
-    """What a name without a unit means, as `meaning` has it, found faster from then on."""
+    """The meaning of a name without a unit, as `meaning` has it, found faster from then on."""
     if len(_KNOWN) >= 4096:
         _KNOWN.clear()
     what = _KNOWN[name] = meaning(name)

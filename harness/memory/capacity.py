@@ -9,7 +9,7 @@ import msgspec
 
 
 class Bounded(str, Enum):
-    """What ends the search."""
+    """The end of the search."""
 
     MEMORY = "memory"
     MODEL = "model"

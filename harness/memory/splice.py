@@ -13,7 +13,7 @@ class Cuts(msgspec.Struct, frozen=True, kw_only=True):
     """The places of the cuts; all integers index the trace's arrays."""
 
     name: str
-    """Of the operation that was cut out."""
+    """The name of the operation that was cut out."""
     operands: tuple[tuple[int, ...], ...]
     """The inputs of each, which the trace computes."""
     results: tuple[int, ...]

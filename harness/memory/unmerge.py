@@ -17,7 +17,7 @@ from harness.memory.trace import Op, Trace
 NO_OPS = ("Copy", "StopGradient")
 """Left out by the export altogether."""
 PASSING = (DEPENDS, *CUSTOM)
-"""What a checkpointed graph has beside the operations that it repeats."""
+"""The parts that a checkpointed graph has beside the operations that it repeats."""
 
 
 class Graph:

@@ -222,7 +222,7 @@ class Labels(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LearningBeat(Beat, frozen=True, kw_only=True, tag="learning"):
-    """What was seen of the learning after the last step; a field is None where it was not seen."""
+    """The learning, as seen after the last step; a field is None where it was not seen."""
 
     trainable: Tensors | None = None
     parameters: int = 0

@@ -94,7 +94,7 @@ class KernelWord(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     """Its name, cut to 15 characters by the kernel."""
     text: str
-    """What happened, as a clause."""
+    """The event, as a clause."""
     of_group: bool = False
     """True of a kill because a control group was full, not the machine."""
 
@@ -107,7 +107,7 @@ class CrashStack(msgspec.Struct, frozen=True, kw_only=True):
     place: str = ""
     """The user's own line or function, such as `trainer.cpp:12 in update`."""
     fault: str = ""
-    """What the thread did, as a clause."""
+    """The action of the thread, as a clause."""
     who: str = ""
     """The process, where it is one that the command had started."""
     source: str = ""
@@ -119,7 +119,7 @@ class CrashStack(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class EndFacts(msgspec.Struct, frozen=True, kw_only=True):
-    """What the supervisor knows of an end beside the exit code and the signal."""
+    """The facts that the supervisor knows of an end beside the exit code and the signal."""
 
     pid: int | None = None
     cpu_s: float = 0.0
@@ -130,9 +130,9 @@ class EndFacts(msgspec.Struct, frozen=True, kw_only=True):
     group_kills: int | None = None
     """Kills by the out-of-memory killer in its control group while it ran; None: not known."""
     kernel: tuple[KernelWord, ...] = ()
-    """What the kernel's log says since it was started, where that can be read."""
+    """The kernel's log since it was started, where that can be read."""
     jetsam: str = ""
-    """What macOS says of a kill for want of memory."""
+    """macOS's report of a kill for want of memory."""
     children: tuple[DeadChild, ...] = ()
     timed: bool = False
     """True if the program timeout(1) was seen among its processes."""

@@ -55,7 +55,7 @@ class EnvironmentLadder(msgspec.Struct, frozen=True, kw_only=True):
     plain: str
     """The scenario of the plain training."""
     symptom: str | None = None
-    """What is to be cured, in words; None: the plain training showed nothing."""
+    """The symptom that is to be cured, in words; None: the plain training showed nothing."""
     shown: int = 0
     """Runs of the plain training that showed it."""
     absent: int = 0

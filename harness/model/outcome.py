@@ -38,7 +38,7 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Sameness(TextEnum):
-    """What a result has in common with a known issue, the surest first."""
+    """The signs that a result has in common with a known issue, the surest first."""
 
     WAIT_SITE = "wait_site"
     ERROR = "error"

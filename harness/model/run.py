@@ -40,13 +40,13 @@ _HAS = {
 
 
 class Mac(msgspec.Struct, frozen=True, kw_only=True):
-    """What slows a Mac down, or bounds its GPU's memory."""
+    """The settings that slow a Mac down, or bound its GPU's memory."""
 
     wired_limit: int | None = None
     """Bytes that the GPU may keep in memory (sysctl iogpu.wired_limit_mb); 0: macOS chooses."""
     low_power: bool | None = None
     thermal: str = ""
-    """What limits the CPU because of heat; `no limit`; empty: not known."""
+    """The limit of the CPU because of heat; `no limit`; empty: not known."""
     unread: dict[str, str] = {}
     """The reason why one of these is not known, by its name."""
 

@@ -173,7 +173,7 @@ def gpu_use(
 
 
 def of(on: frozenset[int], stop: threading.Event | None = None) -> Gpus:
-    """What is known of NVIDIA's GPUs, which the processes `on` have open."""
+    """The state of NVIDIA's GPUs, which the processes `on` have open."""
     if not on:
         return Gpus()
     return Gpus(on=on, lines=tuple(utilization(timeout=2.0, stop=stop)), use=gpu_use(on))

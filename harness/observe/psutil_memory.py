@@ -12,7 +12,7 @@ from typing import NamedTuple
 import psutil
 
 FAILS = (psutil.Error, OSError, RuntimeError)
-"""What psutil raises where a system does not answer."""
+"""The errors that psutil raises where a system does not answer."""
 
 
 class Memory(NamedTuple):

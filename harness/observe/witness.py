@@ -1,4 +1,4 @@
-"""Who knows, on any platform, who or what ended a process."""
+"""A witness, on any platform, of who or what ended a process."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Witness(Protocol):
         """Note what these processes use while they live; the first is the one launched."""
 
     def tell(self, pid: int) -> EndFacts:
-        """What is known of the end of `pid`; to be called once, after it."""
+        """The facts about the end of `pid`; to be called once, after it."""
 
 
 class NoWitness:

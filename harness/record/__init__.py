@@ -1,4 +1,4 @@
-"""What a Mac user can send: the raw answers of macOS about a child that is known, redacted.
+"""A record that a Mac user can send: macOS's answers about a known child, redacted.
 
 child.py     the child: a program that says of itself what it is
 tape.py      the calls of libproc, sysctl and Mach with their answers: recorded, and played back

@@ -139,7 +139,7 @@ def _arguments(pid: int, sleeper: int) -> _Json:
 
 
 def _events(pid: int, known: Known) -> tuple[_Json, _Json]:
-    """What kqueue tells of the child while it forks, and what the child says after it."""
+    """The events of kqueue about the child while it forks, and the child's own words after it."""
     make = getattr(select, "kqueue", None)
     if make is None:
         return {"problem": "this Python has no kqueue"}, known.ask("fork")

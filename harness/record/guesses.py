@@ -1,4 +1,5 @@
-"""What a recorded folder says of each guess of docs/internals/macos.md. Pure, but for `read`."""
+"""The answers of a recorded folder to each guess of docs/internals/macos.md. Pure, but for
+`read`."""
 
 from __future__ import annotations
 
@@ -52,7 +53,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
         return found
 
     def filled(self, kind: type[Layout], name: str, *given: int) -> list[Layout]:
-        """What calls of this name that begin with these numbers have filled in."""
+        """The buffers that calls of this name filled in, those that begin with these numbers."""
         size = ctypes.sizeof(kind)
         raw = [
             bytes.fromhex(call.buffers[0])
@@ -73,7 +74,7 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What a folder says of one guess."""
+    """The answer of a folder to one guess."""
 
     guess: str
     what: str
@@ -81,7 +82,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     holds: bool | None
     """None: the folder does not tell."""
     shown: str = ""
-    """What it is seen by."""
+    """The evidence for it."""
 
 
 class Guess(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +103,7 @@ def read(folder: Path) -> Recorded:
 
 
 def judge(recorded: Recorded) -> tuple[Verdict, ...]:
-    """What the folder says of each guess. What is missing in it says nothing."""
+    """The answers of the folder to each guess. What is missing in it says nothing."""
     found = []
     for guess in GUESSES:
         try:

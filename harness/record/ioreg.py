@@ -26,7 +26,7 @@ OTHER, LEFT_OUT = "other", "<text>"
 
 
 def published(text: str, pid: int) -> str | None:
-    """What `ioreg -a` printed, with the name of the process `pid` alone. None for no such list."""
+    """The output of `ioreg -a`, with the name of the process `pid` alone. None for no such list."""
     try:
         found = plistlib.loads(text.encode("utf-8", "replace"), fmt=plistlib.FMT_XML)
         return plistlib.dumps(_cleaned("", found, pid)).decode()

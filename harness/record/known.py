@@ -38,7 +38,7 @@ class Known:
         return self
 
     def ask(self, word: str) -> _Json:
-        """What it says of itself; with `word`, once it has done that."""
+        """Its own words of itself; with `word`, once it has done that."""
         out, into = self._process.stdout, self._process.stdin
         assert out is not None
         assert into is not None

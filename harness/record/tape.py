@@ -22,7 +22,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     answer: int
     errno: int = 0
     buffers: tuple[str, ...] = ()
-    """What it has left in each of its buffers, as hexadecimal digits, without the zeros at the
+    """The contents of each of its buffers, as hexadecimal digits, without the zeros at the
     end."""
 
 

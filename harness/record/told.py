@@ -1,4 +1,4 @@
-"""What tools of macOS tell of the child, and how they refuse."""
+"""The answers of macOS's tools about the child, and their refusals."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def sampled(pid: int) -> tuple[str, _Json]:
 
 
 def without_others(text: str) -> str:
-    """What `sample` printed, without the programs that have started the child, and without the
+    """The output of `sample`, without the programs that have started the child, and without the
     list of its libraries. Pure."""
     shown, _, _ = text.partition("\nBinary Images:")
     lines = (line for line in shown.splitlines() if not line.startswith(_OTHERS))

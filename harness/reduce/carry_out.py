@@ -49,7 +49,7 @@ class Progress:
     lines: int
     """Lines of code of the best program so far."""
     text: str
-    """That program."""
+    """The best program so far."""
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,7 @@ class _Editor(cst.CSTTransformer):
 def kept_names(
     node: cst.CSTNode, actions: Mapping[cst.CSTNode, Action]
 ) -> list[cst.ImportAlias] | None:
-    """What an import still imports where it loses a part; None where it loses none."""
+    """The rest of an import that loses a part; None where it loses none."""
     if not isinstance(node, cst.Import | cst.ImportFrom) or isinstance(node.names, cst.ImportStar):
         return None
     kept = [alias for alias in node.names if actions.get(alias) is not remove]

@@ -16,7 +16,7 @@ from harness.reduce.symptom import Symptom
 from harness.reduce.target import Target
 
 PLAIN = ("--config", "format.skip-magic-trailing-comma = true")
-"""What fits on a line stands on one."""
+"""The options for a layout in which a statement stands on one line where it fits."""
 
 
 def needs(text: str) -> tuple[str, ...]:

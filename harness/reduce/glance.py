@@ -27,7 +27,7 @@ one alone of a thread that is in none of these."""
 
 
 class Pose(NamedTuple):
-    """Where the threads of a program stand."""
+    """The places of the threads of a program."""
 
     main: Stack
     others: tuple[Stack, ...]

@@ -37,7 +37,7 @@ class Checked(NamedTuple):
 
     runs: int
     shown: int
-    """Of these, those that showed the symptom."""
+    """The runs of these that showed the symptom."""
     enough: bool
     """True if these are as many as of the whole program."""
     first: ScenarioResult | None
@@ -68,7 +68,7 @@ class Judge(AbstractContextManager["Judge"]):
         self.patience = patience
         self._budget = Options().budget
         self.versions: dict[str, str] = {}
-        """What the programs were seen to run, by distribution, and `python`."""
+        """The versions that the programs were seen to run, by distribution, and `python`."""
         self.over: Callable[[], bool] = lambda: False
         """Asked between runs; once it says yes, no run is started or waited for."""
         self._folder = Path(tempfile.mkdtemp(prefix="harness-reduce-"))

@@ -35,7 +35,7 @@ class Seen(NamedTuple):
 
 
 class Look(NamedTuple):
-    """What is asked of one run."""
+    """The question about one run."""
 
     argv: Sequence[str]
     """The words that run it where no nursery does."""
@@ -52,7 +52,7 @@ class StoppedError(Exception):
 
 
 class Sign(Protocol):
-    """What a program that shows the symptom is known by."""
+    """The signs of a program that shows the symptom."""
 
     def decided(self, run: Glanced) -> bool | None:
         """True if the run shows it, False if it will not, None while that is open."""
@@ -65,7 +65,7 @@ class Stands(NamedTuple):
     died: frozenset[str]
     """The threads that die in the symptom must have died."""
     children: frozenset[str] = frozenset()
-    """What the processes wait in that it has started and that the symptom is also about."""
+    """The waits of the processes that it has started and that the symptom is also about."""
     waits: frozenset[str] = frozenset()
     """All that its threads wait in; empty: anything. One that sleeps with a lock lets it go."""
     idle: bool = False

@@ -169,7 +169,7 @@ def _is_alone(index: Index, name: cst.CSTNode) -> bool:
 
 
 def _numbered(node: cst.CSTNode) -> cst.BaseExpression | None:
-    """What `enumerate` is called with; None where it is not called."""
+    """The argument of `enumerate`; None where it is not called."""
     match node:
         case cst.Call(func=cst.Name(value="iter"), args=[cst.Arg(value=inner)]):
             return _numbered(inner)

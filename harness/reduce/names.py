@@ -1,4 +1,4 @@
-"""Who binds and who uses each name and attribute of a program, statement by statement. Pure.
+"""The statements that bind and that use each name and attribute of a program. Pure.
 
 It is an approximation, as good as the tests of candidates are many: what it gets wrong costs a try.
 """
@@ -245,7 +245,7 @@ def alias_name(alias: cst.ImportAlias) -> str:
 
 
 class Dead:
-    """What goes when some nodes go. Grows until nothing depends on what is gone.
+    """The nodes that go when some nodes go. Grows until nothing depends on what is gone.
 
     A statement that has a name as one argument of several goes on without it: it gets None there.
     """

@@ -18,7 +18,7 @@ from harness.reduce.fence import nursery
 from harness.supervise import launch
 
 START_S = 30.0
-"""So long, at most, the imports of a program are waited for."""
+"""The longest time to wait for the imports of a program, in seconds."""
 LONGEST = 100
 """The longest name of a socket, in bytes: Linux takes 107."""
 TICK_S = 0.01

@@ -41,7 +41,7 @@ class _Made(NamedTuple):
     target: cst.Name | None
     """The name that it gets."""
     used: cst.Attribute | None
-    """What is taken of it at once."""
+    """The parts that are taken of it at once."""
     is_called: bool
     """True if it is called at once."""
     at: int | None = None

@@ -28,7 +28,7 @@ USED = "used "
 
 
 class Notes:
-    """What the fence wrote down of one run."""
+    """The notes of the fence on one run."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         self.lines = frozenset(
@@ -108,7 +108,7 @@ class Run:
         self._argv = (*python, str(self.file))
 
     def look(self) -> Look:
-        """What is asked of a glance at it."""
+        """The question to a glance at it."""
         folder = self.home / "printed"
         folder.mkdir()
         stacks = self.home / "stacks"

@@ -90,11 +90,11 @@ class _Stores:
 
     def __init__(self) -> None:
         self.nodes: set[cst.CSTNode] = set()
-        """Where it is bound: these are no uses."""
+        """The places where it is bound: these are no uses."""
         self.statements: list[cst.CSTNode] = []
         self.values: list[cst.BaseExpression] = []
         self.given: list[cst.BaseExpression] = []
-        """What calls give for an attribute by its name, such as to a dataclass."""
+        """The values that calls give for an attribute by its name, such as to a dataclass."""
         self.other = False
         """True if it is bound to what is no literal."""
 

@@ -38,7 +38,7 @@ class Symptom(msgspec.Struct, frozen=True, kw_only=True):
 
     keep: Keep
     parts: tuple[str, ...]
-    """What must be the same; sorted words for people."""
+    """The things that must be the same; sorted words for people."""
     summary: str
     """One line for people."""
     several: bool = False
@@ -58,7 +58,7 @@ class Symptom(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Seen(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of one run."""
+    """The facts about one run."""
 
     result: ScenarioResult
     printed: str = ""
@@ -98,7 +98,7 @@ def of(seen: Seen, keep: Keep | None) -> Symptom:
 
 
 def said(result: ScenarioResult, wanted: Symptom) -> str:
-    """What a run that has the symptom shows, in one line."""
+    """The symptom as a run shows it, in one line."""
     for finding in result.findings:
         if wanted.keep is Keep.FINDING and finding.code == wanted.parts[0]:
             return f"{finding.code}: {finding.summary}"
@@ -171,7 +171,7 @@ _RAISED = late.compile(r"^Exception in thread [^\n]*\n(?:(?:Traceback| ).*\n)+(\
 
 
 def _places(result: ScenarioResult) -> Iterator[str]:
-    """Who waits for what in which function; of a crash or a divergence, the function."""
+    """The waiting threads, their waits and functions; of a crash or a divergence, the function."""
     if result.cause is not None:
         evidence = result.cause.evidence
         end = evidence.get("end") or {}

@@ -68,7 +68,7 @@ def _lines(node: cst.SimpleString) -> list[str] | None:
 
 
 def _opened(node: cst.SimpleString) -> str:
-    """What stands before the first line of a text in three quotes."""
+    """The white space before the first line of a text in three quotes."""
     joined = node.value.startswith(JOINED, 3)
     return node.value[: 3 + len(JOINED) * joined]
 

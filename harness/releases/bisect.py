@@ -67,7 +67,7 @@ class BisectResult(msgspec.Struct, frozen=True, kw_only=True):
 
 
 Told = Callable[[Ran, str, Seen | None], None]
-"""Told of each run, in one line too, and of its answer once that is known."""
+"""Called for each run, in one line too, and of its answer once that is known."""
 
 
 def carry_out(

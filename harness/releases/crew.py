@@ -37,11 +37,11 @@ from harness.supervise.remote.lease import LEASE_S
 from harness.text.units import duration
 
 CONNECT_S = 20
-"""So long a host may take to answer ssh."""
+"""The time in which a host must answer ssh, in seconds."""
 PULSE_S = 1.0
 LOOK_S = 0.5
 LEAVE_S = 15.0
-"""So long a host may take to end what it runs."""
+"""The time in which a host must end what it runs, in seconds."""
 OPTIONS = ("-T", "-o", "BatchMode=yes", "-o", f"ConnectTimeout={CONNECT_S}",
            "-o", "LogLevel=ERROR")  # fmt: skip
 """A question would be one that nobody answers. `-T`: what comes back is no terminal's."""

@@ -21,7 +21,7 @@ from harness.releases.installer import Installer, NotInstalledError, Python
 WHOLE = "whole.json"
 """The file that an environment has once all is installed."""
 LIBRARIES = ("msgspec>=0.19", "psutil>=6")
-"""What a worker imports of other packages."""
+"""The packages of others that a worker imports."""
 _LISTED = (
     "import json, importlib.metadata as m; "
     "print(json.dumps({d.metadata['Name']: d.version for d in m.distributions()}))"

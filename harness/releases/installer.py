@@ -53,7 +53,7 @@ class Python:
 
 
 class Installer(Protocol):
-    """What makes environments."""
+    """The maker of environments."""
 
     name: str
 

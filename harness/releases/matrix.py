@@ -47,7 +47,7 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     figures: dict[str, float] = {}
     """The median of each figure over the runs that have it."""
     changed: tuple[str, ...] = ()
-    """What is not as in the cell before along an axis: `outcome`, `finding`, or figures."""
+    """The changes from the cell before along an axis: `outcome`, `finding`, or figures."""
     run: str | None = None
     """The folder of its run; where its runs were carried out one by one, that of the first."""
 
@@ -216,7 +216,7 @@ def _values(runs: Sequence[Symptoms]) -> Values:
 
 
 def _changed(before: Row, row: Row, old: Values, new: Values) -> tuple[str, ...]:
-    """What is not as in the row before; `old` and `new` have the values of their runs."""
+    """The changes from the row before; `old` and `new` have the values of their runs."""
     if "skipped" in row.outcomes:
         return ()
     changed = []

@@ -37,7 +37,8 @@ class Symptoms(msgspec.Struct, frozen=True, kw_only=True):
     signature: str | None = None
     """The signal, the exception or the exit code of a crash."""
     fingerprint: str | None = None
-    """Of a hang, that of its stacks; of a divergence, the operation it began with, if known."""
+    """The fingerprint of the stacks of a hang; the operation that a divergence began with, if
+    known."""
     codes: tuple[str, ...] = ()
     """The codes of all findings."""
     notable: tuple[str, ...] = ()

@@ -44,9 +44,9 @@ class Forecast(msgspec.Struct, frozen=True, kw_only=True):
     rows: tuple[ForecastRow, ...]
     grad_checkpoint: bool
     batch: Capacity
-    """Of the baseline, with sequences as long as asked."""
+    """The capacity of the baseline, with sequences as long as asked."""
     length: Capacity
-    """Of the baseline, with as many sequences as asked."""
+    """The capacity of the baseline, with as many sequences as asked."""
     verdict: str
 
 
@@ -156,7 +156,7 @@ def _first_alike(settings: Settings, shapes: Mapping[Settings, Shapes | str]) ->
 
 
 def _step(traced: Shapes | str) -> tuple[object, ...]:
-    """What the projections depend on."""
+    """The settings that the projections depend on."""
     return (traced,) if isinstance(traced, str) else (traced.backend, traced.trace, traced.merged)
 
 

@@ -118,7 +118,7 @@ def _check(name: str, settings: Settings, file: Hostfile) -> None:
 
 
 def _rdma(hosts: Sequence[Host], ring: bool) -> str:
-    """What is wrong with the RDMA devices of `hosts`, as a clause; empty where all are there.
+    """The fault of the RDMA devices of `hosts`, as a clause; empty where all are there.
 
     `mlx.launch` wants of each host one entry for each, null for itself. A mesh needs a device for
     each pair of hosts, a ring for neighbors.

@@ -51,7 +51,7 @@ class Tracer:
         self._stack.close()
 
     def ask(self, settings: Settings, grad_checkpoint: bool = False) -> Future[Shapes | str]:
-        """What the settings train; the reason where they cannot be traced.
+        """The model that the settings train; the reason where they cannot be traced.
 
         The future raises HarnessError when the process fails, or takes longer than TIMEOUT.
         """

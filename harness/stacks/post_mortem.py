@@ -39,7 +39,7 @@ _MAPPED, _ALLOWED, _BY_ZERO = 1, 2, 1
 """The codes of a SIGSEGV for an address that is not mapped, or not allowed, and of a SIGFPE for a
 division (sigaction(2))."""
 _HANDLER = "<signal handler called>"
-"""What gdb writes between a handler and what it interrupted. It is no function."""
+"""The line of gdb between a handler and what it interrupted. It is no function."""
 _SIGNAL = late.compile(r"terminated with signal (SIG\w+)")
 _BLOCK = late.compile(r"^ +PID: (\d+)", re.MULTILINE)
 _OF_THREAD = late.compile(r"Stack trace of thread \d+:\n((?: *#\d+ .*\n?)+)")

@@ -347,7 +347,7 @@ class CommandSteps:
         shutil.rmtree(self._own, ignore_errors=True)
 
     def _early(self, ending: Ending) -> tuple[Finding, ...]:
-        """What is missing of a training that ended by itself, and well, before its total."""
+        """The missing part of a training that ended by itself, and well, before its total."""
         ended_well = ending.exit_code == 0 and not (ending.interrupted or ending.over_budget)
         explained = any(ear.end_is_explained for ear in self._ears)
         if self._reported or self.tracker.several or not ended_well or explained:

@@ -141,7 +141,8 @@ class Ranks:
                 yield rank, beat, rank in reporting
 
     def issued(self, ranks: Iterable[int]) -> dict[int, RankColumns]:
-        """What each of `ranks` has issued, by number: where they tell that, and `columns` do not.
+        """The collectives that each of `ranks` has issued, by number: where they tell that, and
+        `columns` do not.
         Call it after `beats`: no collective must be missing of the steps that they tell of."""
         ranks = tuple(ranks)
         self._issued.read(ranks)
@@ -149,7 +150,7 @@ class Ranks:
         return {} if reporting and self._issued.by_step(ranks) else self._issued.by_number(ranks)
 
     def joining(self, rank: int, now: float) -> Position | None:
-        """Where a rank is that has not joined the others, if that is known."""
+        """The place of a rank that has not joined the others, if that is known."""
         return self._issued.place(rank, now)
 
     def columns(self, rank: int) -> RankColumns:
@@ -217,7 +218,7 @@ class _Voice:
         home.mkdir(exist_ok=True)
         self._rank = rank
         self._now = time.monotonic()
-        """When what is being listened to was said."""
+        """The time at which the line that is read was printed."""
         self.beats = LogBeats(home, lambda: self._now)
         self._parts = {name: _Parts(said / f"{rank}.{name}") for name in STREAMS}
         self._logs = {name: Log(home / f"{name}.log") for name in STREAMS}

@@ -15,7 +15,7 @@ class Duty(msgspec.Struct, frozen=True, kw_only=True):
 
     share: float
     free_s: float = 0.0
-    """What costs no more than this may be done again at once."""
+    """The cost up to which a thing may be done again at once."""
     latest_s: float
     """The longest rest: what is not looked at for longer would be missed."""
 

@@ -11,7 +11,7 @@ from harness.supervise.memory_guard import MemoryGuard
 from harness.supervise.run_state import RunState
 
 Notify = Callable[[str, str, Cause], None]
-"""Told of `doubt`, `taken_back` and `hung`, of which run, and why."""
+"""Called for `doubt`, `taken_back` and `hung`, of which run, and why."""
 
 
 def _nobody(event: str, name: str, cause: Cause) -> None:

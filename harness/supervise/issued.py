@@ -16,7 +16,7 @@ EARLY = 4096
 
 
 class IssuedByRanks:
-    """What the ranks whose folders are in `own` have issued.
+    """The collectives that the ranks whose folders are in `own` have issued.
 
     It is laid out twice: by the steps that the ranks report, into `columns`, and by number alone.
     """
@@ -49,7 +49,7 @@ class IssuedByRanks:
         return {rank: one.by_number for rank, one in known.items()}
 
     def place(self, rank: int, now: float) -> Position | None:
-        """Where it is as long as it has not joined the others, and some of them tell."""
+        """The place of a rank as long as it has not joined the others, and some of them tell."""
         if not any(one.programs for one in self._ranks.values()):
             return None
         one = self._ranks.get(rank)

@@ -30,7 +30,8 @@ from harness.text.exits import signal_name as signal_name
 FAULTHANDLER = "faulthandler.txt"
 """The file for the stacks that a worker's interpreter writes when SIGUSR1 asks it to."""
 _STAND_STILL_S = 1.0
-"""So long, at most, what is stopped is waited for: a thread in a disk wait stops after that."""
+"""The longest time to wait until a process stops, in seconds: a thread in a disk wait stops after
+that."""
 SPEC = "spec.json"
 """The file with the WorkerSpec of a worker of this machine."""
 

@@ -18,7 +18,7 @@ from harness.model.beats import BETWEEN
 VALIDATES = "validate"
 SKIPS = "skip_update"
 AHEAD = 5
-"""So many reports in a row make the count that they belong to the one that is believed."""
+"""The number of reports in a row that make their count the one that is believed."""
 EARLY = 0.02
 """The share of the total that may be missing: the last report may come before the last step."""
 DRAWN_S = 0.5

@@ -1,4 +1,4 @@
-"""What NCCL and MLX's backend for it say of a failure, and which rank says it.
+"""The words of NCCL and of MLX's backend for it on a failure, and the rank that says them.
 
 MLX ends a rank in which NCCL fails by `exit(1)`: there is no exception, only a line on its output.
 """

@@ -13,7 +13,7 @@ from harness.observe import platform, process_names, threads
 from harness.text.units import plural
 
 _LOOK_S = 3.0
-"""So long, at most, they are looked at: what holds them could hold who looks."""
+"""The longest time to look at them, in seconds: what holds them could hold who looks."""
 
 
 def find(pids: Sequence[int]) -> tuple[Finding, ...]:

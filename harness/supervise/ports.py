@@ -18,7 +18,7 @@ MOST = BLOCK * BLOCKS
 
 
 class Ports:
-    """So many free ports in a row, from `first` on, until it is closed.
+    """A number of free ports in a row, from `first` on, until it is closed.
 
     Raises OSError when there are none.
     """

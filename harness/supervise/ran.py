@@ -1,4 +1,4 @@
-"""What a command runs and how that ended, as its processes tell it or have it mapped."""
+"""The processes of a command and their ends, as its processes tell it or have it mapped."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Ran:
 
     def __init__(self) -> None:
         self.told: tuple[Told, ...] = ()
-        """What they have told of themselves; known at the end."""
+        """Their own words of themselves; known at the end."""
         self._mapped: dict[int, dict[str, str]] = {}
         self._looks = 0
 

@@ -34,7 +34,7 @@ CPU_S = 1.0
 STOPPED = "stopped"
 """The folder, in the run's, for the state of a job in which a rank was found to be stopped."""
 LOOKED_AT = 8
-"""So many ranks' stacks are evidence."""
+"""The number of ranks whose stacks are evidence."""
 LOST = ("rank_died", "rank_left_early", "collective_mismatch")
 ENDURED = {"rank_stopped": "stopped", "rank_cut_off": "waiting"}
 """Findings that may pass by themselves, and the cause's code if they have not when the budget is

@@ -52,7 +52,7 @@ _TELLING = (
 _MPI = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 """In a container one is root, and nobody else's account is at risk."""
 WORD_S = 1.0
-"""So long after a rank's end the launcher has said how it ended, if it says anything."""
+"""The time after a rank's end in which the launcher says how it ended, if it says it."""
 
 
 class ScenarioRanks:

@@ -21,7 +21,7 @@ from harness.supervise import debug
 
 KEEP = 1 << 20
 LAST_S = 5.0
-"""So long, at most, the last output is waited for."""
+"""The longest time to wait for the last output, in seconds."""
 
 
 class Log:

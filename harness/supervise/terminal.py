@@ -29,7 +29,7 @@ _PIECE = 64
 """Bytes typed that are handed on at once: little enough for a pseudo-terminal to take them."""
 INSIST = 3
 INSIST_S = 2.0
-"""So many Ctrl-C in so many seconds are meant for us: the command does not listen."""
+"""So many times Ctrl-C within so many seconds is meant for us: the command does not listen."""
 
 
 def _is_piped(file: int) -> bool:

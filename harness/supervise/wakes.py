@@ -1,4 +1,4 @@
-"""How often threads wake, where the kernel does not count it for each. Pure.
+"""The wakes of threads, where the kernel does not count it for each. Pure.
 
 A thread that waits at a look and has used the CPU since the look before has waked in between. XNU
 counts its time to the microsecond. How often it waked is known where it alone has run: then each
@@ -69,7 +69,7 @@ class Wakes:
 
 
 def _switches(more: More) -> int:
-    """Of all threads of a process; 0 where they are not counted."""
+    """The wakes of all threads of a process; 0 where they are not counted."""
     return 0 if more.moves is None or more.calls is None else more.moves - more.calls
 
 

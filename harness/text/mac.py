@@ -1,4 +1,4 @@
-"""What slows a Mac down, in lines for people."""
+"""The settings that slow a Mac down, in lines for people."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ COMPANIONS = {"deferred": "memory"}
 """Hypotheses that do not exclude each other: the time of work, and the amount of it."""
 COMES_AND_GOES = "the symptom is not in every run: repeat the run to separate the hypotheses"
 GROWTH = frozenset((Kind.GROWING, Kind.CACHING))
-"""What uses up the memory step by step, however much there is."""
+"""The hypotheses that use up the memory step by step, however much there is."""
 MOST = 6
 """Sentences that a verdict gives."""
 

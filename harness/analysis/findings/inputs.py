@@ -81,7 +81,7 @@ def shapes_growth(record: Record) -> Iterator[Finding]:
 
 
 def cache_growth(record: Record) -> Iterator[Finding]:
-    """What MLX keeps for reuse grows and is not used: buffers of ever new sizes."""
+    """The memory that MLX keeps for reuse grows and is not used: buffers of ever new sizes."""
     points = _column(record.cache)
     slope = still_grows(points, max(CACHE * _unit(record), CACHE_BYTES))
     if slope is None:

@@ -1,4 +1,4 @@
-"""What a LearningBeat and the losses say together, as the findings about learning ask it."""
+"""Facts of a LearningBeat and the losses together, as the findings about learning ask it."""
 
 from __future__ import annotations
 

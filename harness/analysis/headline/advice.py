@@ -1,4 +1,4 @@
-"""What to do now, and how sure the answer is: a sentence for each kind of end. Pure.
+"""Advice, and the certainty of the answer: a sentence for each kind of end. Pure.
 
 A sentence names the next thing that a person can do, and promises no cure.
 """
@@ -227,7 +227,7 @@ def ended(result: ScenarioResult, fault: Finding | None) -> str:
 
 
 def sure(result: ScenarioResult, fault: Finding | None) -> str:
-    """How sure the answer on a run that ended is."""
+    """The certainty of the answer on a run that ended."""
     if fault is not None and fault.code == "kernel_panic":
         if fault.evidence.get("own_process"):
             return "certain: the panic names the process of this run"

@@ -23,7 +23,7 @@ _HEADER = late.compile(r"\n(?=\s*(?:\d+ )?(?:Traceback for thread |(?:Current t|
 
 
 class Evidence(msgspec.Struct, frozen=True, kw_only=True):
-    """What a run left behind: the ends of its outputs, and its last stacks."""
+    """The traces of a run: the ends of its outputs, and its last stacks."""
 
     outputs: tuple[str, ...] = ()
     """The end of each log."""

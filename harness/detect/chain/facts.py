@@ -36,7 +36,7 @@ _STANDS_FOR = (
 _DRIVER = late.compile(r"^cuda-EvtHandlr$|^cuda\d{6,}$")
 """Names that NVIDIA's driver gives to its own threads. Their stacks have no names."""
 _TICKS = 100
-"""Of the clock by which a process's start is told, in a second."""
+"""The ticks in a second of the clock that tells a process's start."""
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
 
 
 def _full(link: Link) -> Link:
-    """What a thread waits for that writes: who reads the other end is to make room."""
+    """The wait of a thread that writes: who reads the other end is to make room."""
     if link.kind not in _STREAMS:
         return link
     return msgspec.structs.replace(link, told=f"room in {link.told}")

@@ -117,7 +117,7 @@ def _asks(pid: int, other: int, facts: Facts) -> bool:
 
 
 def _way(stack: ThreadStack) -> Way | None:
-    """What the innermost functions do, those of the system; Python's own name theirs."""
+    """The action of the innermost functions, those of the system; Python's own name theirs."""
     tip = stack.frames[: frame_names.tip(stack.frames)]
     names = [frame_names.name(frame) for frame in tip]
     return next((way for name in names for way in Way if way.value.match(name)), None)

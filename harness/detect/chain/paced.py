@@ -84,8 +84,8 @@ def each_s(node: Node, facts: Facts) -> float | None:
 
 
 def _tied(node: Node, facts: Facts, passes_on: bool) -> Beat:
-    """Of a thread that is waited for with certainty, or that is the one that trains. The former
-    may pass on what it writes."""
+    """The beat of a thread that is waited for with certainty, or that is the one that trains. The
+    former may pass on what it writes."""
     did = _believed(node, facts)
     if did is None:
         return Beat.VAIN
@@ -98,8 +98,8 @@ def _tied(node: Node, facts: Facts, passes_on: bool) -> Beat:
 
 
 def _guessed(node: Node, waiting: Sequence[Node], facts: Facts) -> Beat:
-    """Of a thread that only may be waited for: it must be in code of the user's own, or in that of
-    a library in which one of those on the way to it waits."""
+    """The beat of a thread that only may be waited for: it must be in code of the user's own, or in
+    that of a library in which one of those on the way to it waits."""
     did = _believed(node, facts)
     if did is None or not _may_serve(node, waiting, facts):
         return Beat.VAIN

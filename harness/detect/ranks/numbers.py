@@ -17,7 +17,7 @@ from harness.detect.ranks.phrases import are, collective, named, value
 from harness.detect.ranks.state import RankState
 
 CONTEXTS = (8, 4, 2, 1)
-"""So many collectives before one say which is the usual one after them."""
+"""The number of collectives before one that say which is the usual one after them."""
 HISTORY = 4
 """Blocks before the one in question that show what is usual."""
 
@@ -33,7 +33,7 @@ def mismatch_by_number(ranks: Sequence[RankState], blocks: Sequence[int]) -> Mis
 
 
 def _issued(columns: RankColumns, block: int, count: int) -> Pattern:
-    """What it issued in `count` blocks from this one on."""
+    """The collectives that it issued in `count` blocks from this one on."""
     return tuple(chain.from_iterable(columns.issued_in(block + i) for i in range(count)))
 
 
@@ -76,7 +76,8 @@ def _told(ranks: Sequence[RankState], issued: dict[int, Pattern], block: int, at
 
 
 def _habit(columns: RankColumns, block: int, at: int, best: Sequence[int]) -> int | None:
-    """Which of `best` mostly followed on what stands before; None where that does not tell."""
+    """The one of `best` that mostly followed on what stands before; None where that does not
+    tell."""
     first = max(0, block - HISTORY)
     before = _issued(columns, first, block - first + 1)[: (block - first) * BLOCK + at]
     for length in CONTEXTS:

@@ -102,7 +102,7 @@ class Fate:
     rank: int
     kind: Kind
     t: float
-    """When, at the earliest; infinite when it is not known to have happened at all."""
+    """The time, at the earliest; infinite when it is not known to have happened at all."""
     did: str
     """The words that follow "rank 2 ": a clause with its verb."""
     at: str = ""

@@ -85,7 +85,7 @@ def _standing(
 
 
 def _after(fate: Fate, case: Case) -> str:
-    """That the culprits explain it, or came before it."""
+    """True if the culprits explain it, or came before it."""
     culprits, origin = case.culprits, case.origin
     if not culprits or fate.rank in culprits or origin is None:
         return ""

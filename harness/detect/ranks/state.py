@@ -30,7 +30,8 @@ class RankState:
     columns: RankColumns = field(default_factory=RankColumns)
     """A part of the job's `JobColumns`: only ranks that share their tables can be compared."""
     numbered: RankColumns | None = None
-    """What it has issued, where its own Python tells that and not the step of each collective."""
+    """The collectives that it has issued, where its own Python tells that and not the step of each
+    collective."""
     host: str | None = None
     started: bool = True
     """True if its process was ever seen, or its first beat."""
@@ -38,9 +39,9 @@ class RankState:
     process: str | None = None
     """State of its process, as in /proc: R, S, D, T, Z; None when it cannot be seen."""
     process_since: float | None = None
-    """Since when it is in that state, if known."""
+    """The time at which that state began, if known."""
     ended_t: float | None = None
-    """When it was found to have ended."""
+    """The time at which it was found to have ended."""
     exit_code: int | None = None
     signal: str | None = None
     """Such as `SIGKILL`."""
@@ -57,7 +58,7 @@ class RankState:
     cpu: float | None = None
     """Cores used lately: 1.0 is one of them."""
     cut_off_since: float | None = None
-    """When its host, which is not heard any more, was last heard."""
+    """The time at which its host, which is not heard any more, was last heard."""
 
     @property
     def issued(self) -> RankColumns:

@@ -33,7 +33,7 @@ class Slow:
     """Seconds of a step of the job."""
     steps: int
     of: int
-    """In so many of so many steps."""
+    """The steps in which it was slow, and all that were compared."""
 
     @property
     def text(self) -> str:

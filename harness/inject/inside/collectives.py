@@ -33,7 +33,7 @@ HEAD = struct.Struct("<IIdII40x")
 """The layout's number, the process, when it began, 1 if what is written is no more complete, and
 whether it has joined the other ranks."""
 OFF, JOINED = 16, 20
-"""Where the last two are."""
+"""The places of the last two."""
 APART, JOINS, TOGETHER = range(3)
 """It has not asked for the others, waits for them, or has joined them."""
 SIGNATURES = 256

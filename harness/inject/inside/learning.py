@@ -1,4 +1,4 @@
-"""What became of the parameters of a model, and of all that its learning depends on.
+"""The parameters of a model after its training, and all that its learning depends on.
 
 A `Follower` looks twice: before the first step, and after the last one. In between it counts
 (`taps.py`) and keeps a few batches. What it returns are the fields of a LearningBeat

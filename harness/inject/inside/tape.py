@@ -70,7 +70,7 @@ class Node:
         self.consumers: list[Node] = []
         self.cotangents: dict[int, Any] = {}
         self.own: list[Node] = []
-        """What the gradient function of the program's own, if it has one, has computed."""
+        """The results of the program's own gradient function, if it has one."""
 
     def release(self) -> None:
         """Let go of its arrays."""

@@ -1,4 +1,4 @@
-"""What a training does with its gradients, counted in passing.
+"""The uses that a training makes of its gradients, counted in passing.
 
 The functions that a training calls are wrapped: an optimizer's `apply_gradients`,
 `mx.value_and_grad`, `mx.compile` and the cross entropy. A wrapped one adds a call of Python, and
@@ -284,7 +284,7 @@ def user_line(frame: Any) -> Optional[str]:
 
 
 def _given(args: Any, kwargs: Any) -> list[Any]:
-    """What a function is given, without its models."""
+    """The arguments of a function, without its models."""
     return [value for value in (*args, *kwargs.values()) if not isinstance(value, nn.Module)]
 
 

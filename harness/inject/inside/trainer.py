@@ -121,7 +121,7 @@ def _watch(arguments: dict[str, Any], code: Optional[CodeType], folder: str) -> 
 
 
 def _following(arguments: dict[str, Any]) -> Optional[FollowedTraining]:
-    """What follows the parameters; None where they cannot be had."""
+    """The follower of the parameters; None where they cannot be had."""
     try:
         from .followed_training import FollowedTraining
 

@@ -74,7 +74,7 @@ def _locals(frame: FrameType) -> dict[str, object]:
 
 
 def _parts(value: object, depth: int = 0) -> Iterator[str]:
-    """What of a value tells that it has changed."""
+    """The part of a value that tells that it has changed."""
     kind = type(value)  # asked first: isinstance may run code of the value's own
     if kind in (bool, int) and isinstance(value, int):
         yield f"{kind.__name__} {value.bit_length()} {value & (1 << 128) - 1:x}"

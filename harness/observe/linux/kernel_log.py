@@ -63,7 +63,8 @@ def parse(line: str, numbered: bool = True) -> KernelWord | None:
 
 
 def fault(address: int, stack: int, bus_error: bool = False) -> str:
-    """What a process did that used `address` while its stack pointer was `stack`, as a clause."""
+    """The action of a process that used `address` while its stack pointer was `stack`, as a
+    clause."""
     if abs(address - stack) < _STACK and not bus_error:
         return "its stack was used up"
     if address < 4096:

@@ -189,7 +189,7 @@ def _neighbors(pids: Sequence[int], arch: str) -> set[int] | None:
 
 
 def _order(pid: int, other: int, arch: str) -> int | None:
-    """Which of the memories of two processes comes first: negative, zero if they are one, or
+    """The order of the memories of two processes: negative, zero if they are one, or
     positive; None where the kernel does not tell."""
     number = _KCMP.get(arch)
     if number is None:

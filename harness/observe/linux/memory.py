@@ -100,7 +100,7 @@ class Footprint:
 
 
 def oom_kills() -> int:
-    """Since the machine started; 0 on a kernel before 4.13, which does not count them."""
+    """The count since the machine started; 0 on a kernel before 4.13, which does not count them."""
     for line in reading.read("/proc/vmstat").splitlines():
         if line.startswith(b"oom_kill "):
             return int(line.split()[1])

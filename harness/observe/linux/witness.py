@@ -1,4 +1,4 @@
-"""What Linux knows of who or what ended a process: noted while it lives, and told at its end."""
+"""Linux's knowledge of who or what ended a process: noted while it lives, and told at its end."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Witness:
             pass
 
     def tell(self, pid: int) -> EndFacts:
-        """What is known of the end of `pid`; to be called once, after it."""
+        """The facts about the end of `pid`; to be called once, after it."""
         self._over.set()
         grown = [
             now - self._kills[file]

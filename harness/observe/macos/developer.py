@@ -10,7 +10,7 @@ _SHIMS = "/usr/bin/"
 """Programs in this folder stand for those of the developer tools. Where these are not installed,
 each asks for them in a window."""
 _PLACES = ("usr/bin", "Toolchains/XcodeDefault.xctoolchain/usr/bin")
-"""Of the command line tools, and of Xcode."""
+"""The folders of the command line tools, and of Xcode."""
 
 
 def program(found: str) -> str | None:

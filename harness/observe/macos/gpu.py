@@ -73,7 +73,8 @@ class Registry:
 
 
 def judge(before: Reading | None, now: Reading | None, pids: frozenset[int]) -> Gpus:
-    """What two readings say of processes. Nothing is called idle that could not be read."""
+    """The GPU work of processes between two readings. Nothing is called idle that could not be
+    read."""
     if before is None or now is None:
         return Gpus(on=pids)
     lines = tuple(
@@ -134,7 +135,7 @@ def watts(text: str) -> float | None:
 
 
 def parse(text: str, t: float = 0.0) -> Reading | None:
-    """What `ioreg` printed. None for what is no such list. Never raises."""
+    """The document that `ioreg` printed. None for what is no such list. Never raises."""
     try:
         found = plistlib.loads(text.encode("utf-8", "replace"), fmt=plistlib.FMT_XML)
     except Exception:  # expat, plistlib and the types that it makes have many errors of their own

@@ -26,7 +26,8 @@ _REASONS = {
 
 
 def parse(text: str, pid: int) -> str:
-    """What the report `text` says of the process `pid`, as a clause; empty without a word. Pure."""
+    """The word of the report `text` on the process `pid`, as a clause; empty without a word.
+    Pure."""
     _, _, body = text.partition("\n")
     try:
         report = json.loads(body)
@@ -54,7 +55,7 @@ class Witness:
         pass
 
     def tell(self, pid: int) -> EndFacts:
-        """What the reports since the start say of `pid`."""
+        """The word of the reports since the start on `pid`."""
         try:
             files = [
                 file

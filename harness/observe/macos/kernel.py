@@ -142,9 +142,9 @@ def _listed(kind: int, number: int) -> tuple[int, ...]:
 
 
 def arguments(pid: int) -> bytes:
-    """What a process was started with, as KERN_PROCARGS2 packs it: the number of its arguments,
-    its program, padding, the arguments, the environment. Of a program that macOS protects, the
-    environment is left out. Empty where it is refused."""
+    """The arguments and variables of a process, as KERN_PROCARGS2 packs it: the number of its
+    arguments, its program, padding, the arguments, the environment. Of a program that macOS
+    protects, the environment is left out. Empty where it is refused."""
     names = (c_int * 3)(_CTL_KERN, _PROCARGS2, pid)
     buffer, size = ctypes.create_string_buffer(_ARG_MAX), c_size_t(_ARG_MAX)
     kinds = (c_void_p, c_uint32, c_void_p, c_void_p, c_void_p, c_size_t)

@@ -55,7 +55,8 @@ class Footprint:
 
 
 def _held(pids: Iterable[int]) -> dict[int, int]:
-    """What each process holds, where that was measured: a bound on memory ends nothing else."""
+    """The memory that each process holds, where that was measured: a bound on memory ends nothing
+    else."""
     read = {pid: used.ri_phys_footprint for pid in pids if (used := kernel.rusage(pid)) is not None}
     known = {pid: kernel.size(held) for pid, held in read.items()}
     return {pid: held for pid, held in known.items() if held is not None}

@@ -63,7 +63,7 @@ _FULL = late.compile(r"\(BAD\)|\bLOW swap space")
 
 
 class Panic(msgspec.Struct, frozen=True, kw_only=True):
-    """What one report says."""
+    """The contents of one report."""
 
     said: str
     """The first line of the panic."""
@@ -86,7 +86,7 @@ class Panic(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def parse(text: str) -> Panic | None:
-    """What a report says; None if it is none of a panic. Pure."""
+    """The contents of a report; None if it is none of a panic. Pure."""
     head, body = _split(text)
     if head is not None and str(head.get("bug_type", _BUG_TYPE)) != _BUG_TYPE:
         return None

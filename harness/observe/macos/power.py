@@ -1,4 +1,4 @@
-"""What slows a Mac down, or bounds its GPU's memory: the wired limit, low power mode, heat.
+"""The settings that slow a Mac down, or bound its GPU's memory: wired limit, low power, heat.
 
 The wired limit is a sysctl. The rest `pmset` prints, which is started once for a run, never at a
 look. The forms are those of Apple's pmset.c and of public texts. None was read on a Mac.
@@ -64,7 +64,7 @@ def low_power(text: str) -> bool | None:
 
 
 def heat_of(text: str) -> str:
-    """What limits the CPU, by the output of `pmset -g therm`, as a clause. Empty: not told. Pure.
+    """The limit of the CPU, by the output of `pmset -g therm`, as a clause. Empty: not told. Pure.
 
     A level or a limit is a number that macOS has recorded; it records none before the first.
     """

@@ -51,8 +51,8 @@ class Vnodes:
         """Processes about which somebody asks now."""
 
     def of(self, pids: Sequence[int]) -> dict[int, tuple[Link, ...]]:
-        """What is open, by pid. Who is asked about and does not answer in time is said to be held,
-        and those behind it are hidden."""
+        """The open files, by pid. Who is asked about and does not answer in time is said to be
+        held, and those behind it are hidden."""
         todo = [pid for pid in pids if pid not in self._asked]
         found: dict[int, tuple[tuple[Link, _File | None], ...]] = {}
 

@@ -105,7 +105,7 @@ FIGURES: tuple[tuple[str, Figure, Show], ...] = (
 
 
 def numbers(group: Group, data: ReportInput) -> str:
-    """What it varies, how it ended, its figures, phases and findings."""
+    """Its variation, its end, its figures, phases and findings."""
     worst, info = group.worst, group.info
     parts = []
     if info is not None and info.summary:

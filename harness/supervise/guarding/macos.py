@@ -75,7 +75,7 @@ def environment(packed: bytes) -> tuple[bytes, ...]:
 
 
 class Events:
-    """What the kernel tells of processes at once."""
+    """The table of processes that the kernel gives at once."""
 
     def __init__(self) -> None:
         self._queue = _KQUEUE.kqueue()

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 ORPHAN_GRACE = 2.0
 """Seconds the tree gets to end by itself when the supervisor is gone."""
 LINGER_S = 1.0
-"""So long what a worker leaves behind may take to end by itself, as Python's resource tracker does
+"""The time in which a worker's remains may end by themselves, as Python's resource tracker does
 once it has cleaned up."""
 _SOON_S, _LATER_S = 0.002, 0.1
 """Between two looks at what is killed: first, and at most."""

@@ -1,4 +1,5 @@
-"""How a guard starts its worker: in a session of its own, with the signals of a fresh process."""
+"""The start of a worker by its guard: in a session of its own, with the signals of a fresh
+process."""
 
 from __future__ import annotations
 

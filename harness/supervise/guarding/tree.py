@@ -32,7 +32,7 @@ if TYPE_CHECKING:
             """True while `pid` is the process that `below` has shown, and no later one."""
 
         def in_kernel(self, pid: int) -> object:
-            """What shows that a process moves of which no thread takes a signal; else None."""
+            """The figures that change while a process moves that takes no signal; else None."""
 
         def sources(self) -> list[int]:
             """File descriptors that become readable when `news` should be asked."""
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 MARK = "HARNESS_FOLDER"
 """Variable by which a process is known as ours, whatever became of its parents."""
 STUCK_S = 5.0
-"""So long after its SIGKILL a process that does not move is left as it is."""
+"""The time after its SIGKILL from which on a process that does not move is left as it is."""
 
 
 def below(table: Iterable[tuple[int, int, bool]], root: int) -> list[tuple[int, bool]]:

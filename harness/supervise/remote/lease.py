@@ -13,9 +13,9 @@ from typing import Any
 from harness.supervise.launch import Launched
 
 LEASE_S = 60.0
-"""So long it goes on without a word from the supervisor."""
+"""The time that it goes on without a word from the supervisor, in seconds."""
 ASKED_S = 2.0
-"""So long an inspection that was asked for is still wanted."""
+"""The time for which an inspection that was asked for is still wanted, in seconds."""
 INSPECT = b"inspect\n"
 """The supervisor's question whether the worker uses the CPU and gets nowhere."""
 
