@@ -23,18 +23,22 @@ def by_pid(pid: int) -> int:
         process = psutil.Process(pid)
         status, owner = process.status(), process.uids().real
     except psutil.NoSuchProcess:
-        raise UsageError(f"there is no process {pid}") from None
+        raise UsageError(f"there is no process {pid}: give the PID of one that runs") from None
     except psutil.AccessDenied:
-        raise UsageError(f"process {pid} belongs to another user") from None
+        raise UsageError(_foreign(pid)) from None
     if status == psutil.STATUS_ZOMBIE and _threads(process) <= 1:
         raise UsageError(f"process {pid} has ended; its parent has not noticed yet")
     if os.geteuid() not in (0, owner):
-        raise UsageError(f"process {pid} belongs to another user")
+        raise UsageError(_foreign(pid))
     if _is_kernels(pid):
         raise UsageError(f"process {pid} is a thread of the kernel, which cannot be looked into")
     if pid in _ours():
         raise UsageError(f"process {pid} is the harness itself, or has started it")
     return pid
+
+
+def _foreign(pid: int) -> str:
+    return f"process {pid} belongs to another user: attach as that user, or as root"
 
 
 def _threads(process: psutil.Process) -> int:
@@ -62,7 +66,7 @@ def by_name(pattern: str) -> int:
     none, or several, and then lists them.
     """
     if not pattern.strip():
-        raise UsageError("an empty name is the name of no process")
+        raise UsageError("give a name: no process has an empty one")
     ours, found, parents = _ours(), {}, {}
     for process in psutil.process_iter(["cmdline", "uids", "status", "ppid"]):
         argv, owner = process.info["cmdline"], process.info["uids"]
@@ -74,14 +78,12 @@ def by_name(pattern: str) -> int:
     matching = matches(pattern, found, parents)
     tops = _uppermost(matching)
     if not tops:
-        raise UsageError(f"no process of yours is called {pattern}")
+        raise UsageError(f"no process of yours is called {pattern}: give its PID, as ps shows it")
     if len(tops) > 1:
         listed = "".join(
             f"\n  {pid}  {' '.join(process_names.named(pid))}" for pid in sorted(tops)[:20]
         )
-        raise UsageError(
-            f"{len(tops)} processes are called {pattern}: give the number of one{listed}"
-        )
+        raise UsageError(f"{len(tops)} processes are called {pattern}: give the PID of one{listed}")
     return tops[0]
 
 

@@ -159,7 +159,7 @@ def target(arguments: argparse.Namespace, any_python: bool = False) -> Target:
         if arguments.target[: len(arguments.target) - len(argv)]:
             raise UsageError("give a scenario or a command, not both")
         if not argv:
-            raise UsageError("there is no command after --")
+            raise UsageError("give a command after --")
         _check_command(argv, words[: words.index("--")], any_python)
         command = ScenarioInfo(
             name=plan.name_of(argv), path="", summary="", doc="", source="",

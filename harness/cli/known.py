@@ -10,6 +10,7 @@ from rich.text import Text
 from harness.analysis.known_issues import catalog, versions
 from harness.cli import consoles
 from harness.model import Environment
+from harness.text import invocation
 from harness.text.units import plural
 
 
@@ -36,7 +37,7 @@ def count(document: dict[str, Any]) -> str:
     names = " and ".join(dict.fromkeys(f"{one['package']} {one['version']}" for one in found))
     if not found:
         return "none of the versions here"
-    return f"{len(found)} of {names}: harness doctor --known lists them"
+    return f"{len(found)} of {names}; to list them: {invocation.command('doctor', '--known')}"
 
 
 def show(document: dict[str, Any]) -> None:

@@ -101,7 +101,7 @@ def _source(arguments: argparse.Namespace) -> Path | list[str]:
         if arguments.target[: len(arguments.target) - len(argv)]:
             raise UsageError("give a file or a command, not both")
         if not argv:
-            raise UsageError("there is no command after --")
+            raise UsageError("give a command after --")
         for name in continuing.given_options(words[:at], options.add_training):
             raise UsageError(f"--{name.replace('_', '-')} is for scenarios; give it to the command")
         return argv

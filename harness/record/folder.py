@@ -22,6 +22,7 @@ from harness.privacy import cleaned, personal
 from harness.record import guesses, tape, told
 from harness.record.known import MARK, Known
 from harness.supervise.guarding.macos import environment
+from harness.text import invocation
 
 READINGS = 4
 """Of the GPU's registry. One command of the child lasts longer than the time between two."""
@@ -50,7 +51,7 @@ def check(folder: Path) -> None:
     if platform.current().name != "darwin":
         raise UsageError(
             "--record is for macOS: it records what only a real Mac can tell. On this machine, "
-            "`harness selftest` shows what works"
+            f"this shows what works: {invocation.command('selftest')}"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)

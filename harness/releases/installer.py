@@ -187,7 +187,7 @@ class Pip:
             return Python(wanted)
         found = shutil.which(f"python{wanted}")
         if found is None:
-            raise NotInstalledError(f"there is no python{wanted} on the PATH")
+            raise NotInstalledError(f"there is no python{wanted} on the PATH: give a path")
         return Python(found)
 
     def make(self, folder: Path, python: Python) -> None:

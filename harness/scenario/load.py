@@ -120,7 +120,8 @@ def _find(target: str) -> list[ScenarioInfo]:
     if target.endswith(".py") or "/" in target:
         if not path.is_file():
             raise UsageError(
-                f"no such scenario file: {target} (see the shipped ones with: harness list)"
+                f"no such scenario file: {target} (see the shipped ones with: "
+                f"{invocation.command('list')})"
             )
         return [load(path)]
     known = shipped()

@@ -31,6 +31,7 @@ from harness.privacy import published
 from harness.privacy.personal import gather
 from harness.report import html, issue, junit, markdown, summary
 from harness.report.input import ReportInput
+from harness.text import invocation
 
 ROOT = Path(__file__).resolve().parents[2]
 URL = "https://github.com/ml-explore/mlx/pull/3652"
@@ -158,7 +159,9 @@ def test_doctor_lists_what_concerns_the_installed_versions(capsys):
     ids = {one["id"] for one in document["known_issues"]}
     assert "mlx#3652" in ids
     assert not {"mlx#3214", "mlx#3165", "mlx#3849", "mlx#2724", "mlx-lm#1786"} & ids
-    assert known.count(document) == f"{len(ids)} of mlx 0.31.2: harness doctor --known lists them"
+    assert known.count(
+        document
+    ) == f"{len(ids)} of mlx 0.31.2; to list them: " + invocation.command("doctor", "--known")
     known.show(document)
     assert TITLE in capsys.readouterr().out
     assert known.count({"known_issues": []}) == "none of the versions here"

@@ -524,7 +524,7 @@ def test_a_row_takes_its_runs_together():
     [
         (["bisect", "x.py", "--good", "1"], "needs --good VERSION and --bad VERSION"),
         (["bisect", "--good", "1", "--bad", "2"], "give one scenario, or a command"),
-        (["bisect", "--good", "1", "--bad", "2", "--"], "there is no command after --"),
+        (["bisect", "--good", "1", "--bad", "2", "--"], "give a command after --"),
         (["bisect", "--good", "1", "no.py", "--bad", "2"], "no such scenario file: no.py"),
         (["bisect", "--good", "1", "--bad", "2", "no.py"], "no such scenario file: no.py"),
         (
