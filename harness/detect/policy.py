@@ -49,6 +49,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A kernel on the GPU."""
     exchange_believed_s: float = 120.0
     """Threads that wake one another, and of which nothing else is seen."""
+    vain_share: float = 0.5
+    """Share of the looks over that time at which such a thread must have been woken."""
     mostly: int = 2
     """A thread only waits for another one if that was seen so many times as often as work."""
     system_share: float = 0.3

@@ -681,7 +681,7 @@ def test_of_steps_too_few_to_tell_anything_that_is_said():
     ]
     found = diagnose(results, settings, machine(), run="x")
     assert found.next_experiment is None
-    assert "2 steps are too few" in found.no_experiment
+    assert "--steps 2 is too low" in found.no_experiment
 
 
 COUNT = st.integers(1, 1 << 20)

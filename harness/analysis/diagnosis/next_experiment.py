@@ -159,7 +159,7 @@ def no_experiment(
         return COMMAND if evidence.settings is None else OWN
     need = max(theory.steps for theory in still)
     if evidence.settings is not None and evidence.settings.steps < need:
-        return f"{evidence.settings.steps} steps are too few: give --steps {need} or more"
+        return f"--steps {evidence.settings.steps} is too low: give --steps {need} or more"
     return NOTHING
 
 

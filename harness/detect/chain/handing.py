@@ -92,7 +92,7 @@ def quick(t: float, facts: Facts) -> Beats:
     return Beats(t, frozenset(found), frozenset(better))
 
 
-def in_vain(looks: Sequence[Beats], share: float = 0.5) -> frozenset[int]:
+def in_vain(looks: Sequence[Beats], share: float = STANDARD.vain_share) -> frozenset[int]:
     """The threads that beat at the last look, at such a share of those over `exchange_believed_s`,
     and did not do more at any: at some looks a beat is too slow to be seen."""
     over: list[Beats] = []
