@@ -151,6 +151,23 @@ def test_each_package_has_a_place_in_the_layers():
     assert {top(module) for module in MODULES} - {""} == {one for layer in LAYERS for one in layer}
 
 
+def test_the_map_shows_what_there_is():
+    """Each package has a row, in the order of the layers, and each module that is named exists."""
+    text = (PACKAGE.parent / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    table = text.partition("touches processes, files or clocks |")[2].partition("\n\n")[0]
+    rows = [row.split("|")[1] for row in table.strip().splitlines()[1:]]
+    named = [one for row in rows for one in re.findall(r"`(\w+)(?:/|\.py)?`", row)]
+    assert sorted(named) == sorted({top(module) for module in MODULES} - {"", "__main__"})
+    for place, package in enumerate(named):
+        own = [module for module in MODULES if top(module) == package]
+        imports = {top(other) for module in own for other in needs(module)}
+        assert not imports & set(named[place + 1 :]), package
+    folders = (PACKAGE, PACKAGE.parent / "tests")
+    files = [file.as_posix() for folder in folders for file in folder.rglob("*.py")]
+    modules = set(re.findall(r"`([\w/]+\.py)`", text)) - {"mlx_lm/__init__.py"}
+    assert not {one for one in modules if not any(file.endswith(f"/{one}") for file in files)}
+
+
 def allowed(package: str) -> set[str]:
     """The packages that a module of `package` may import beside its own."""
     depth = next((depth for depth, layer in enumerate(LAYERS) if package in layer), len(LAYERS))
