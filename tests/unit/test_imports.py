@@ -151,12 +151,23 @@ def test_each_package_has_a_place_in_the_layers():
     assert {top(module) for module in MODULES} - {""} == {one for layer in LAYERS for one in layer}
 
 
+MAP = (PACKAGE.parent / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
+TOUCHES = frozenset(
+    ("ctypes", "multiprocessing", "psutil", "shutil", "socket", "subprocess", "tempfile",
+     "threading", "time")
+)  # fmt: skip
+
+
+def rows_of_the_map() -> list[tuple[list[str], str]]:
+    """The packages of each row, and what they touch."""
+    table = MAP.partition("touches processes, files or clocks |")[2].partition("\n\n")[0]
+    rows = [row.split("|") for row in table.strip().splitlines()[1:]]
+    return [(re.findall(r"`(\w+)(?:/|\.py)?`", row[1]), row[3].strip()) for row in rows]
+
+
 def test_the_map_shows_what_there_is():
     """Each package has a row, in the order of the layers, and each module that is named exists."""
-    text = (PACKAGE.parent / "docs" / "ARCHITECTURE.md").read_text(encoding="utf-8")
-    table = text.partition("touches processes, files or clocks |")[2].partition("\n\n")[0]
-    rows = [row.split("|")[1] for row in table.strip().splitlines()[1:]]
-    named = [one for row in rows for one in re.findall(r"`(\w+)(?:/|\.py)?`", row)]
+    named = [package for packages, _ in rows_of_the_map() for package in packages]
     assert sorted(named) == sorted({top(module) for module in MODULES} - {"", "__main__"})
     for place, package in enumerate(named):
         own = [module for module in MODULES if top(module) == package]
@@ -164,8 +175,24 @@ def test_the_map_shows_what_there_is():
         assert not imports & set(named[place + 1 :]), package
     folders = (PACKAGE, PACKAGE.parent / "tests")
     files = [file.as_posix() for folder in folders for file in folder.rglob("*.py")]
-    modules = set(re.findall(r"`([\w/]+\.py)`", text)) - {"mlx_lm/__init__.py"}
+    modules = set(re.findall(r"`([\w/]+\.py)`", MAP)) - {"mlx_lm/__init__.py"}
     assert not {one for one in modules if not any(file.endswith(f"/{one}") for file in files)}
+
+
+def test_what_touches_nothing_by_the_map_imports_nothing_that_does():
+    calm = {
+        one for packages, what in rows_of_the_map() if what.startswith("no") for one in packages
+    }
+    assert {"detect", "analysis", "model"} <= calm
+    wrong = {
+        module: touched
+        for module in MODULES
+        if top(module) in calm
+        and (
+            touched := {name.partition(".")[0] for name in imported(parsed(module).body)} & TOUCHES
+        )
+    }
+    assert wrong == {}
 
 
 def allowed(package: str) -> set[str]:
