@@ -98,12 +98,14 @@ def main() -> int:
     """The command `harness`, which is also called `mlx-harness`."""
     try:
         package()
+        from harness.cli import main as command
+
+        return command()
     except NameTakenError as error:
         print(f"mlx-harness: error: {error}", file=sys.stderr)
         return 2
-    from harness.cli import main as command
-
-    return command()
+    except KeyboardInterrupt:
+        return 130  # while it was read: nothing has begun
 
 
 def __getattr__(name: str) -> object:

@@ -7,6 +7,7 @@ when it runs. A shell that completes a word starts this program at each press of
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import os
 import signal
@@ -18,7 +19,7 @@ from typing import NoReturn
 
 from harness.cli import help
 from harness.cli.commands import COMMANDS
-from harness.errors import Exit, HarnessError, UsageError, with_remedy
+from harness.errors import Exit, HarnessError, with_remedy
 
 EXAMPLES = (
     "harness run-all --steps 10",
@@ -67,6 +68,33 @@ def _complete_streams() -> None:
 
 
 def _main(words: Sequence[str]) -> int:
+    try:
+        try:
+            return _carry_out(words)
+        finally:
+            sys.stdout.flush()
+    except HarnessError as error:
+        _tell(str(error))
+        return error.exit
+    except BrokenPipeError:
+        # The reader of the output has gone (`| head`): no message can reach it.
+        _drop_output()
+        return Exit.INTERNAL
+    except OSError as error:
+        _tell(with_remedy(error))
+        _drop_output()
+        return Exit.INTERNAL
+    except KeyboardInterrupt:
+        return Exit.INTERRUPTED
+    except Exception:
+        # A defect of the harness: a report of it needs the whole traceback.
+        traceback.print_exc()
+        return Exit.INTERNAL
+
+
+def _carry_out(words: Sequence[str]) -> int:
+    """Carry out the command that `words` name. A wrong word, --help and --version raise
+    SystemExit."""
     if "_ARGCOMPLETE" in os.environ:
         from harness.cli import completion
 
@@ -78,34 +106,26 @@ def _main(words: Sequence[str]) -> int:
     name = _command(words)
     if name is not None and name not in COMMANDS:
         _refuse(top, name)
-    try:
-        if name is not None:
-            _use_project_defaults(top, name)
-    except UsageError as error:
-        print(f"harness: error: {error}", file=sys.stderr)
-        return error.exit
+    if name is not None:
+        _use_project_defaults(top, name)
     arguments = top.parse_args(words)
     arguments.words = words
+    return int(arguments.command(arguments))
+
+
+def _tell(message: str) -> None:
+    """Print the one line of an error. Its exit code stays where nobody reads the line."""
+    with contextlib.suppress(OSError):
+        print(f"harness: error: {message}", file=sys.stderr)
+
+
+def _drop_output() -> None:
+    """Let go of the output that cannot be written. The interpreter would try it again as it ends,
+    and change the exit code."""
     try:
-        code = arguments.command(arguments)
         sys.stdout.flush()
-        return int(code)
-    except HarnessError as error:
-        print(f"harness: error: {error}", file=sys.stderr)
-        return error.exit
-    except BrokenPipeError:
-        # The reader of the output has gone (`| head`): no message can reach it.
+    except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return Exit.INTERNAL
-    except OSError as error:
-        print(f"harness: error: {with_remedy(error)}", file=sys.stderr)
-        return Exit.INTERNAL
-    except KeyboardInterrupt:
-        return Exit.INTERRUPTED
-    except Exception:
-        # A defect of the harness: a report of it needs the whole traceback.
-        traceback.print_exc()
-        return Exit.INTERNAL
 
 
 def _use_project_defaults(top: argparse.ArgumentParser, name: str) -> None:

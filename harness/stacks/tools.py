@@ -361,6 +361,7 @@ def _sleeper() -> Iterator[int]:
     with subprocess.Popen(
         [sys.executable, "-c", "print('up', flush=True); import time; time.sleep(600)"],
         stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,  # a Ctrl-C reaches it too, and is not its business
     ) as process:
         try:
             assert process.stdout is not None

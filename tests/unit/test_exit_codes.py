@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import fakes
@@ -63,6 +67,58 @@ def test_what_ends_a_command_is_told_in_at_most_one_line(monkeypatch, capsys, er
 def test_a_fault_of_our_own_keeps_its_traceback(monkeypatch, capsys):
     assert ended(monkeypatch, raises(ZeroDivisionError("ours"))) == 3
     assert "Traceback" in capsys.readouterr().err
+
+
+def started(*words, **streams):
+    """The exit code of a command in a process of its own, and what it says on stderr."""
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
+    done = subprocess.run([sys.executable, "-m", *words], text=True, **streams)
+    return done.returncode, done.stderr
+
+
+@pytest.fixture
+def gone():
+    """The end of a pipe that nobody reads (`| true`)."""
+    read, write = os.pipe()
+    os.close(read)
+    yield write
+    os.close(write)
+
+
+@pytest.fixture(params=["", "1"], ids=["buffered", "unbuffered"])
+def buffering(request, monkeypatch):
+    monkeypatch.setenv("PYTHONUNBUFFERED", request.param)
+
+
+@pytest.mark.usefixtures("buffering")
+@pytest.mark.parametrize("words", [["--version"], ["completion", "bash"]])
+def test_nothing_is_said_where_nobody_reads_the_output(words, gone):
+    assert started("harness", *words, stdout=gone) == (3, "")
+
+
+@pytest.mark.usefixtures("buffering")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+@pytest.mark.parametrize("words", [["--version"], ["completion", "bash"]])
+def test_an_output_on_a_full_disk_is_told_in_one_line(words):
+    with Path("/dev/full").open("w") as full:
+        code, told = started("harness", *words, stdout=full)
+    assert code == 3
+    assert re.fullmatch(r"harness: error: No space left on device; .*\n", told)
+
+
+def test_an_error_that_nobody_reads_keeps_its_exit_code(gone):
+    assert started("harness", "run", "no_such_scenario", stderr=gone)[0] == 2
+
+
+@pytest.mark.parametrize("module", ["harness", "mlx_harness"])
+def test_a_ctrl_c_while_the_program_is_read_says_nothing(module, tmp_path, monkeypatch):
+    """It comes as the command line is imported: the user was quick."""
+    quick = "import sys\n\nclass Quick:\n    def find_spec(self, name, *_):\n"
+    quick += "        if name == 'harness.cli':\n            raise KeyboardInterrupt\n\n"
+    (tmp_path / "sitecustomize.py").write_text(quick + "sys.meta_path.insert(0, Quick())\n")
+    root = Path(cli.__file__).parents[2]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(root)]))
+    assert started(module, "list", stdout=subprocess.DEVNULL) == (130, "")
 
 
 @pytest.mark.parametrize("argv", [["nonsense"], ["run"], ["run-all", "--steps", "0"]])
