@@ -80,5 +80,6 @@ def with_remedy(error: OSError, message: str | None = None) -> str:
     if message is None:
         # Without a file, its number says nothing that the words do not say.
         plain = error.strerror if way_out and not error.filename else None
-        message = plain or str(error)
+        named = f"{error.strerror}: {error.filename}" if error.filename else None
+        message = plain or named or str(error)
     return f"{message}; {way_out}" if way_out else message

@@ -25,7 +25,7 @@ def show(comparison: Comparison) -> None:
     """Print the differences between two runs."""
     console = consoles.console(sys.stdout, highlight=False)
     if not console.is_terminal:
-        console.width = 200  # rich takes 80 for a pipe, which cuts the marks off
+        console.width = consoles.WIDE_FILE
     consoles.say(console, Text(regressions.headline(comparison), style="bold"), "  ")
     if comparison.setup:
         table = _table("different setup", "A", "B")

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import shlex
+from collections.abc import Iterable
 from typing import IO, Any
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 INDENT = " " * 6
 """The indent of what belongs to the line above, and of the rest of a line that is too long."""
 
-
+WIDE_FILE = 200
+"""The columns of a table in a file. rich takes 80, which folds or cuts the rows."""
+_COLUMNS = 60
+"""The columns of a terminal in which two columns of a table have room."""
 _ROOM = 4
 """The times that an indent must fit into a line, or the usual one is taken."""
 
@@ -68,6 +73,27 @@ def say(console: Console, text: Text, indent: str = INDENT) -> None:
         indent = INDENT
     shown = fold(text, console, indent) if console.is_terminal else text
     console.print(shown, soft_wrap=True)
+
+
+def pairs(console: Console, rows: Iterable[tuple[str, str]], head: tuple[str, str] | None) -> None:
+    """Print names and what belongs to them, in two columns below `head`.
+
+    A narrow terminal gets them below each other. A file gets each pair in a line.
+    """
+    if console.is_terminal and console.width < _COLUMNS:
+        for name, text in rows:
+            say(console, Text(name))
+            say(console, Text(f"  {text}"), "  ")
+        return
+    if not console.is_terminal:
+        console.width = WIDE_FILE
+    table = Table(box=None, show_header=head is not None, padding=(0, 2, 0, 0))
+    left, right = head or ("", "")
+    table.add_column(left, no_wrap=True)
+    table.add_column(right, overflow="fold")
+    for name, text in rows:
+        table.add_row(Text(name), Text(text))
+    console.print(table)
 
 
 def suggest(console: Console, before: str, command: str) -> None:

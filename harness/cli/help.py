@@ -87,8 +87,10 @@ class Parser(argparse.ArgumentParser):
         import difflib
 
         name = word.partition("=")[0]
-        close = difflib.get_close_matches(name, self._option_string_actions, 1)
-        hint = f"did you mean {close[0]}?" if close else f"see: {self.prog} --help"
+        # Without the dashes, which all of them share.
+        known = [option[2:] for option in self._option_string_actions if option.startswith("--")]
+        close = difflib.get_close_matches(name.lstrip("-"), known, 1)
+        hint = f"did you mean --{close[0]}?" if close else f"see: {self.prog} --help"
         return f"unknown option {name}; {hint}"
 
 

@@ -33,7 +33,7 @@ def add(commands: help.Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    from rich.table import Table
+    from rich.text import Text
 
     from harness.cli import consoles
 
@@ -43,19 +43,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"scenarios": scenarios}, indent=2))
         return Exit.OK
     for kind, infos in groups.items():
-        table = Table(
-            box=None,
-            title=TITLES.get(kind, kind),
-            title_justify="left",
-            title_style="bold",
-            padding=(0, 2, 0, 0),
-        )
-        table.add_column("scenario", no_wrap=True)
-        table.add_column(SUMMARIES[kind])
-        for info in infos:
-            table.add_row(info.name, info.summary)
         if infos:
-            consoles.console(sys.stdout).print(table)
+            console = consoles.console(sys.stdout)
+            consoles.say(console, Text(TITLES.get(kind, kind), style="bold"))
+            rows = [(info.name, info.summary) for info in infos]
+            consoles.pairs(console, rows, ("scenario", SUMMARIES[kind]))
     return Exit.OK
 
 

@@ -11,8 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import msgspec
-from rich.markup import escape
-from rich.table import Table
 
 from harness.cli import consoles, known
 from harness.detect.blindness import blind
@@ -96,40 +94,43 @@ def show(document: dict[str, Any]) -> None:
     """Print what `examine` has returned."""
     mlx, machine, memory = document["mlx"], document["environment"], document["memory"]
     bound = Bound(memory["usable_of"])
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    rows: dict[str, str] = {}
+    reason, _, cure = str(mlx.get("reason", "")).partition(installation.REMEDY)
     if mlx["ok"]:
         name = f" ({mlx['name']})" if mlx["name"] else ""
-        table.add_row("mlx", f"{mlx['version']}, device {mlx['device']}{name}")
+        rows["mlx"] = f"{mlx['version']}, device {mlx['device']}{name}"
     else:
-        table.add_row("mlx", f"does not work: {escape(mlx['reason'])}")
-    table.add_row("machine", f"{machine['platform']}, {machine['machine']}, "
-                  f"{plural(machine['cpu_count'], 'CPU')}, Python {machine['python']}")  # fmt: skip
-    table.add_row(
-        "memory",
-        f"{size(memory['total'])}, {_size(memory['available'])} free"
-        + ("" if bound is Bound.MACHINE else f"; {bound.sentence} {size(memory['usable'])}"),
+        rows["mlx"] = f"does not work: {reason}"
+    rows["machine"] = (
+        f"{machine['platform']}, {machine['machine']}, {plural(machine['cpu_count'], 'CPU')}, "
+        f"Python {machine['python']}"
     )
+    rows["memory"] = f"{size(memory['total'])}, {_size(memory['available'])} free"
+    if bound is not Bound.MACHINE:
+        rows["memory"] += f"; {bound.sentence} {size(memory['usable'])}"
     nccl = next((v for name in environment.NCCL if (v := machine["versions"].get(name))), None)
     if nccl is not None:
-        table.add_row("nccl", f"{nccl}, for --backend nccl: {_gpus(document['gpus'])}")
+        rows["nccl"] = f"{nccl}, for --backend nccl: {_gpus(document['gpus'])}"
     if machine["variables"]:
-        named = " ".join(f"{name}={value}" for name, value in machine["variables"].items())
-        table.add_row("variables", escape(named))
-    table.add_row("swap", f"{_size(memory['swap_total'])}, {_size(memory['swap_used'])} used")
-    table.add_row("processes", document["processes"]["reason"] or "can be looked into")
+        rows["variables"] = " ".join(
+            f"{name}={value}" for name, value in machine["variables"].items()
+        )
+    rows["swap"] = f"{_size(memory['swap_total'])}, {_size(memory['swap_used'])} used"
+    rows["processes"] = document["processes"]["reason"] or "can be looked into"
     if machine["mac"] is not None:
-        for name, value in mac.lines(msgspec.convert(machine["mac"], Mac)):
-            table.add_row(name, escape(value))
+        rows |= mac.lines(msgspec.convert(machine["mac"], Mac))
     on_gpu = str(machine["device"] or "").startswith("gpu")
-    table.add_row(
-        "compiler",
+    rows["compiler"] = (
         machine["compiler"]
-        or f"no g++: mx.compile has no effect on the CPU{', and the GPU needs none' * on_gpu}",
+        or f"no g++: mx.compile has no effect on the CPU{', and the GPU needs none' * on_gpu}"
     )
     for tool in document["stack_tools"]:
-        table.add_row(f"stacks: {tool['name']}", "works" if tool["ok"] else tool["reason"])
-    table.add_row("known issues", known.count(document))
-    consoles.console(sys.stdout).print(table)
+        rows[f"stacks: {tool['name']}"] = "works" if tool["ok"] else tool["reason"]
+    rows["known issues"] = known.count(document)
+    console = consoles.console(sys.stdout)
+    consoles.pairs(console, rows.items(), None)
+    if cure:
+        consoles.suggest(console, installation.REMEDY[2:-1], cure)
 
 
 def _size(number: int | None) -> str:

@@ -25,6 +25,8 @@ EXTRAS = {
     "reduce": ("libcst",),
 }
 """The extras of our distribution that a user may lack, and what each installs."""
+REMEDY = "; to install it, run: "
+"""What stands before the command in a line about what is missing."""
 
 
 def need_mlx() -> None:
@@ -46,7 +48,7 @@ def missing(name: str, problem: str = "is not installed", extra: str | None = No
 
     `extra` is the one that brings it: that of MLX for this machine if it is None.
     """
-    return f"{name} {problem} in {sys.prefix}; to install it, run: {command(extra or backend())}"
+    return f"{name} {problem} in {sys.prefix}{REMEDY}{command(extra or backend())}"
 
 
 def command(extra: str) -> str:

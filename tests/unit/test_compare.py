@@ -236,6 +236,16 @@ def test_versions_settings_and_code_that_are_not_the_same_are_named():
     }
 
 
+def test_a_version_of_python_that_is_known_in_part_is_no_other():
+    base = runs(count=1)
+    shorter, other = (
+        replace(base, environment=replace(base.environment, python=python))
+        for python in (base.environment.python.rpartition(".")[0], "3.1")
+    )
+    assert compare(base, shorter).setup == compare(shorter, base).setup == ()
+    assert [one.name for one in compare(base, other).setup] == ["python"]
+
+
 # --- the answer ----------------------------------------------------------------------------------
 
 

@@ -54,6 +54,7 @@ def test_a_commands_own_code_is_passed_on(monkeypatch, code):
         (UsageError("no such scenario"), 2),
         (HarnessError("cannot write"), 3),
         (OSError(28, "No space left on device"), 3),
+        (PermissionError(13, "Permission denied", "reports/a/run.json"), 3),
         (KeyboardInterrupt(), 130),
     ],
 )
@@ -62,6 +63,7 @@ def test_what_ends_a_command_is_told_in_at_most_one_line(monkeypatch, capsys, er
     told = capsys.readouterr()
     assert told.out == ""
     assert len(told.err.splitlines()) == (0 if code == 130 else 1)
+    assert "Errno" not in told.err
 
 
 def test_a_fault_of_our_own_keeps_its_traceback(monkeypatch, capsys):

@@ -193,6 +193,19 @@ def test_an_exception_stands_at_its_line():
 
 
 @pytest.mark.parametrize(
+    ("reason", "now"),
+    [
+        ("the program trian was not found", "check its name, and that its folder is on the PATH"),
+        ("the program ./train.py cannot be executed", "put the program before it that runs it"),
+        ("exited with code 1", "read the end of its output"),
+    ],
+)
+def test_a_program_that_was_never_started_has_no_output_to_read(reason, now):
+    result = fakes.result("a", Outcome.CRASHED, reason=reason)
+    assert headline.of(result, info()).now.startswith(now)
+
+
+@pytest.mark.parametrize(
     ("reason", "findings", "rows"),
     [
         ("stopped by --budget in step 3", (), ["sure", "now"]),

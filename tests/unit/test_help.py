@@ -139,6 +139,8 @@ def test_the_version_says_that_mlx_is_not_installed():
          "compare: error: unknown option --qqq; see: harness compare --help"),
         (["list", "-z"], "list: error: unknown option -z; see: harness list --help"),
         (["list", "all"], "list: error: unexpected argument all; see: harness list --help"),
+        (["watch", "--bogus", "--", "true"],
+         "watch: error: unknown option --bogus; see: harness watch --help"),
         (["--versio"], "error: unknown option --versio; did you mean --version?"),
         (["--foo", "list"], "error: unknown option --foo; see: harness --help"),
         (["rnu"], "error: unknown command rnu; did you mean run?"),

@@ -7,12 +7,21 @@ import sys
 import pytest
 
 from harness.analysis.diagnosis import next_experiment
+from harness.cli import known
 from harness.errors import UsageError
 from harness.model import Settings
 from harness.scenario import load
 from harness.text import invocation
 
 PYTHON = "python3.11"
+
+
+def test_a_hint_names_a_command_as_this_one_was_started(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["/usr/bin/mlx-harness", "doctor"])
+    found = [{"package": "mlx", "version": "0.32.4"}]
+    assert ": mlx-harness doctor --known lists them" in known.count({"known_issues": found})
+    with pytest.raises(UsageError, match="with: mlx-harness list"):
+        load.find(["no/such/file.py"])
 
 
 @pytest.mark.parametrize(

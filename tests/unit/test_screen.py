@@ -184,6 +184,28 @@ def test_a_command_to_copy_is_one_for_the_shell_at_any_width(width):
     assert piped.file.getvalue() == f"to narrow this down, run: {command}\n"
 
 
+LONG_PATH = "/a/path/that/is/longer/than/its/column/of/a/terminal"
+ROWS = [("mlx", f"does not work: {LONG_PATH}"), ("swap", "0 B")]
+
+
+@pytest.mark.parametrize("width", [28, 40, 60, 80])
+def test_no_word_is_cut_in_two_columns(width):
+    made = console(width)
+    consoles.pairs(made, ROWS, ("name", "value"))
+    lines = made.file.getvalue().splitlines()
+    assert max(map(cell_len, lines)) <= width
+    assert "…" not in made.file.getvalue()
+    assert LONG_PATH in "".join(line.strip() for line in lines)
+
+
+def test_a_file_gets_a_row_in_a_line():
+    made = console(40, terminal=False)
+    consoles.pairs(made, ROWS, None)
+    assert [line.split(maxsplit=1)[1].strip() for line in made.file.getvalue().splitlines()] == [
+        text for _, text in ROWS
+    ]
+
+
 def test_a_reader_that_has_gone_is_no_verdict():
     class Gone(io.StringIO):
         def write(self, text: str) -> int:

@@ -99,6 +99,16 @@ _LEARNING: Mapping[str, str] = MappingProxyType(
 """By the code of a reason for learning nothing."""
 
 
+_NOT_STARTED: Mapping[str, str] = MappingProxyType(
+    {
+        " was not found": "check its name, and that its folder is on the PATH",
+        " cannot be executed": "put the program before it that runs it, such as python; or make it "
+        "executable, with chmod +x",
+    }
+)
+"""By the reason why there never was a program."""
+
+
 def located(result: ScenarioResult) -> Origin | None:
     """The origin of NaN, where a replay has found it."""
     found = result.origin
@@ -221,6 +231,9 @@ def ended(result: ScenarioResult, fault: Finding | None) -> str:
         return "check who sent it: the log of the kernel names a lack of memory"
     if result.signal is not None:
         return "look at the end of its output, and at the stacks if there are any"
+    for words, advice in _NOT_STARTED.items():
+        if (result.reason or "").startswith("the program ") and words in str(result.reason):
+            return advice
     if result.place is not None:
         return "mend this line: the end of the output has the whole traceback"
     return "read the end of its output: it is in this report"

@@ -124,7 +124,7 @@ def _ending(group: Group) -> str:
     text = f"**{outcomes(group)}**"
     if result.outcome is not Outcome.SKIPPED:
         if (done := steps([result])) != NOTHING:
-            text += f", {done} steps"
+            text += f", {done} step{'' if done == '1' else 's'}"
         text += f", loss {loss_of([result])}" if result.metrics.loss else ""
     return text + (f": {cell(result.reason, 320)}" if result.reason and not result.cause else "")
 
