@@ -18,7 +18,7 @@ from harness.text.units import duration
 
 NAME, REPORT, ISSUE = "investigation.json", "investigation.md", "issue.md"
 STATES = {
-    Status.DONE: "", Status.SKIPPED: "not needed: ", Status.FAILED: "failed: ",
+    Status.DONE: "", Status.SKIPPED: "left out: ", Status.FAILED: "failed: ",
     Status.INTERRUPTED: "not finished: ",
 }  # fmt: skip
 SMALL = 40_000
