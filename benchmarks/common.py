@@ -141,7 +141,7 @@ def save(file: Path | None, benchmark: str, result: Any) -> None:
     part.replace(file)
 
 
-WIDTH = 280
+WIDTH = 400
 """Of a line of JSON, so that a row of a table stays one line."""
 DIGITS = 4
 """That are kept of a measured figure."""
