@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import gc
+import io
 import os
 import signal
 import sys
@@ -45,6 +46,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is not None:
         return _main(argv)
     _complete_streams()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A locale such as C has few characters: one that it lacks is escaped, as on stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
     # Imports make tens of thousands of objects that stay. To look through them for garbage again
     # and again would take a tenth of a short run.
     gc.set_threshold(100_000)

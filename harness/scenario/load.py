@@ -125,6 +125,8 @@ def _find(target: str) -> list[ScenarioInfo]:
             )
         return [load(path)]
     known = shipped()
+    if target not in known and path.is_file():
+        raise UsageError(f"{target} is no scenario: a scenario is a file *.py")
     if target not in known:
         close = difflib.get_close_matches(target, known, n=3)
         hint = (
@@ -151,6 +153,8 @@ def load(path: Path) -> ScenarioInfo:
         tree = ast.parse(source)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise UsageError(f"{path}: not Python: it is no text in UTF-8") from None
     except (SyntaxError, ValueError) as error:
         line = getattr(error, "lineno", None)
         raise UsageError(

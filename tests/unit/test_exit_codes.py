@@ -21,6 +21,7 @@ from harness.api import Run
 from harness.cli import options, running, watch
 from harness.errors import Exit, HarnessError, NotWrittenError, UsageError
 from harness.model import Finding, Outcome, Severity
+from harness.report import runjson
 
 FAILED = {Outcome.HUNG, Outcome.DIVERGED, Outcome.CRASHED, Outcome.UNFINISHED}
 
@@ -110,6 +111,15 @@ def test_an_output_on_a_full_disk_is_told_in_one_line(words):
 
 def test_an_error_that_nobody_reads_keeps_its_exit_code(gone):
     assert started("harness", "run", "no_such_scenario", stderr=gone)[0] == 2
+
+
+def test_a_locale_without_a_character_gets_it_escaped(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    monkeypatch.setenv("PYTHONPATH", str(Path(cli.__file__).parents[2]))
+    for name in ("a", "µ"):
+        (tmp_path / name).mkdir()
+        runjson.write(fakes.run(fakes.result(name)), tmp_path / name)
+    assert started("harness", "compare", str(tmp_path / "a"), str(tmp_path / "µ")) == (0, "")
 
 
 @pytest.mark.parametrize("module", ["harness", "mlx_harness"])

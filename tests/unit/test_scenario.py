@@ -55,6 +55,14 @@ def test_a_broken_file_is_one_clear_line(tmp_path, text, told):
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_that_is_no_python_is_told_as_such(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name, told in (("a.sh", "a.sh is no scenario"), ("a.py", "a.py: not Python: it is no tex")):
+        (tmp_path / name).write_bytes(b"\x89PNG\xff")
+        with pytest.raises(UsageError, match=told):
+            load.find([name])
+
+
 def test_make_step_may_be_imported_or_assigned(tmp_path):
     for text in (
         "from baseline_update import make_step\n",
