@@ -130,7 +130,7 @@ def show(document: dict[str, Any]) -> None:
     console = consoles.console(sys.stdout)
     consoles.pairs(console, rows.items(), None)
     if cure:
-        consoles.suggest(console, installation.REMEDY[2:-1], cure)
+        consoles.suggest(console, "to install MLX, run:", cure)
 
 
 def _size(number: int | None) -> str:
