@@ -21,7 +21,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.model import Outcome, Sample
+from harness.model import EnvironmentLadder, FlipResult, FlipVerdict, Outcome, Sample
 from harness.report import html, markdown, stacks, write_all
 from harness.report.html import page_template, series, timeline
 from harness.report.input import ReportInput, groups, load_run
@@ -335,6 +335,20 @@ def test_a_run_of_nothing_has_a_page():
     assert check(page) is None
     skipped = fakes.result(outcome=Outcome.SKIPPED, reason="no gpu")
     assert "no gpu" in html.render(ReportInput(fakes.run(skipped)))
+
+
+def test_the_flips_of_an_environment_are_a_table_like_all_others():
+    flip = FlipResult(name="one_worker", change="1 worker", why="b", verdict=FlipVerdict.CURED)
+    flips = EnvironmentLadder(plain="train", symptom="hung", certainty=0.95, flips=(flip,))
+    page = html.render(
+        ReportInput(msgspec.structs.replace(fakes.run(fakes.result()), ladder=flips))
+    )
+    section = page.partition('<section id="environment-ladder"')[2].partition("</section>")[0]
+    assert '<th scope="row">one_worker</th>' in section
+    assert '<td data-label="change">1 worker</td>' in section
+    assert "<table>" not in page, "it has no style: columns would touch each other"
+    titles = re.findall("<h2[^>]*>([^<]*)<", page)
+    assert len(titles) == len(set(titles))
 
 
 def test_the_template_is_compiled_once_for_what_it_and_jinja_are(monkeypatch, tmp_path):

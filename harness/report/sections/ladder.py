@@ -40,7 +40,7 @@ def ladder(data: ReportInput) -> str:
     if made is None:
         return ""
     rows = [_row(one) for one in ordered(made)]
-    parts = ["## Environment", f"**{cell(answer(made))}.**"]
+    parts = ["## Settings of the environment", f"**{cell(answer(made))}.**"]
     if rows and made.symptom is not None:
         parts += [table(TITLES, rows, limit=7_000), LEGEND]
     if made.left_out:
