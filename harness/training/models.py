@@ -98,7 +98,7 @@ def _load(path_or_id: str, lazy: bool) -> tuple[nn.Module, Callable[[str], list[
 
     path = Path(path_or_id).expanduser()
     file = path / "config.json" if path.is_dir() else path
-    if lazy and file.is_file() and not any(file.parent.glob("*.safetensors")):
+    if lazy and file.is_file() and (file == path or not any(path.glob("*.safetensors"))):
         return _of_config(file), byte_tokens
     try:
         model, tokenizer = load(path_or_id, lazy=lazy)[:2]

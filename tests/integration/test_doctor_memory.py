@@ -265,6 +265,7 @@ def test_the_types_of_a_config_count(tmp_path):
     (tmp_path / "half.json").write_text(json.dumps(CONFIG | {"torch_dtype": "bfloat16"}))
     quantized = CONFIG | {"intermediate_size": 192, "quantization": {"group_size": 32, "bits": 4}}
     (tmp_path / "quantized.json").write_text(json.dumps(quantized))
+    (tmp_path / "model.safetensors").touch()  # a file that is named is read alone
     names = ("half", "quantized")
     half, small = forecast.trace([Settings(model=str(tmp_path / f"{one}.json")) for one in names])
     assert half.parameter_bytes == 2 * half.parameters
