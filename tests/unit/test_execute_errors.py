@@ -29,7 +29,7 @@ from harness.supervise import launch, streams
         # Another disk than the run's is full.
         (
             OSError(errno.ENOSPC, "No space left on device", "/mnt/x"),
-            "left on device: '/mnt/x'",
+            "left on device: /mnt/x",
         ),
         (OSError(errno.ENOSPC, "No space left on device", 7), "cannot write to {}: No space left"),
         (OSError(errno.EFBIG, "File too large"), "cannot write to {}: File too large"),
