@@ -26,6 +26,7 @@ from benchmarks.common import machine, save, table
 from harness.model import Process, Thread
 from harness.observe import gpu, linux
 from harness.observe.linux import file_peers, freezer, futexes, mounts, reading, sockets
+from harness.observe.linux.file_table import FileTable
 
 ARCH = platform.machine()
 FILLER = """
@@ -146,7 +147,7 @@ def waits(name: str, looks: int, one: Process, thread: Thread) -> list[dict[str,
         reader = futexes.Futexes(ARCH)
 
         def again() -> None:
-            reader.look()
+            reader.look(FileTable())
             reader.of(one)
 
         first = figure(f"the owner of {name}", looks, lambda: futexes.Futexes(ARCH).of(one))

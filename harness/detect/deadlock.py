@@ -174,9 +174,7 @@ def _futex(name: str, args: tuple[int, ...]) -> tuple[str, str] | None:
 def is_own(futex: Futex) -> bool:
     """True if it lies in memory that its process alone has: also in a program's data, of which the
     kernel makes a copy for it before it waits there."""
-    if not futex.complete or len(futex.sharers) > 1:
-        return False
-    return futex.kind == "private" or futex.where in ("anonymous", "heap", "stack")
+    return futex.complete and len(futex.sharers) < 2
 
 
 def only_waits(name: str, args: tuple[int, ...]) -> bool:

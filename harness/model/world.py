@@ -128,11 +128,11 @@ class Futex(msgspec.Struct, frozen=True, kw_only=True):
     owner: int | None = None
     """Thread that holds the lock or that is joined, as our PID namespace numbers it."""
     sharers: tuple[int, ...] = ()
-    """Processes that map the memory of the futex, the waiting process included."""
+    """Processes that have the memory of the futex, the waiting process included: mapped, or as an
+    open file, which they can map."""
     complete: bool = True
-    """False when the mappings of some process could not be read: `sharers` may lack one."""
-    where: str = ""
-    """The mapping that it lies in: `anonymous`, `heap`, `stack`, or the path of a file."""
+    """False when `sharers` may lack one: another process may map it by a name, or could not be
+    looked into."""
 
 
 class Ended(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from waiting import ARCH, ROOT, compiled, python, settled, started
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 from harness.observe.linux import file_peers, futexes, mounts  # noqa: E402
+from harness.observe.linux.file_table import FileTable  # noqa: E402
 
 FUTEX = ("futex", "futex_waitv", "futex_wait")
 
@@ -55,21 +56,21 @@ def test_the_owner_of_a_lock_is_the_thread_that_holds_it(waits, how, kind):
 
 
 @pytest.mark.parametrize(
-    ("how", "kind", "where"),
+    ("how", "kind"),
     [
-        ("condition", "private", "anonymous"),
-        ("rwlock", "private", "anonymous"),
-        ("semaphore", "private", "anonymous"),
-        ("stack", "private", "stack"),
-        ("plain", "private", ""),
-        ("vector", "vector", ""),
+        ("condition", "private"),
+        ("rwlock", "private"),
+        ("semaphore", "private"),
+        ("stack", "private"),
+        ("plain", "private"),
+        ("vector", "vector"),
     ],
 )
-def test_what_has_no_owner_is_given_none(waits, how, kind, where):
+def test_what_has_no_owner_is_given_none(waits, how, kind):
     with started(waits, how) as (process, _):
         found, _ = futex_of(process.pid)
         assert (found.kind, found.owner, found.sharers) == (kind, None, (process.pid,))
-        assert found.where == (where or waits)
+        assert found.complete
 
 
 @pytest.mark.parametrize(("how", "kind"), [("shared-mutex", "mutex"), ("shared-robust", "robust")])
@@ -78,7 +79,7 @@ def test_a_lock_in_shared_memory_can_be_another_processs(waits, how, kind):
         found, _ = futex_of(process.pid)
         assert (found.kind, found.owner) == (kind, child)
         assert set(found.sharers) == {process.pid, child}
-        assert found.where.startswith("/dev/zero")
+        assert found.complete
 
 
 def test_a_shared_semaphore_has_no_owner_and_names_who_maps_it(waits):
@@ -104,7 +105,31 @@ def test_a_lock_of_multiprocessing_names_who_maps_it():
         found, _ = futex_of(process.pid)
         assert (found.kind, found.owner) == ("shared", None)
         assert set(found.sharers) == {process.pid, child}
-        assert found.where.startswith("/dev/shm/sem.")
+        assert found.complete
+
+
+NAMED = """
+import ctypes, os, time
+posix, name = ctypes.CDLL(None), b"/harness-test-%d" % os.getpid()
+posix.sem_open.restype = ctypes.c_void_p
+semaphore = ctypes.c_void_p(posix.sem_open(name, os.O_CREAT, 0o600, 0))
+print("ready", 0, flush=True)
+posix.sem_wait(semaphore)
+posix.sem_unlink(name)
+time.sleep(600)
+"""
+
+
+def test_a_semaphore_with_a_name_can_be_opened_by_others():
+    with python(NAMED) as (process, _):
+        name = Path(f"/dev/shm/sem.harness-test-{process.pid}")
+        try:
+            found, _ = futex_of(process.pid)
+            assert (found.kind, found.sharers, found.complete) == ("shared", (process.pid,), False)
+        finally:
+            name.unlink()
+        found, _ = futex_of(process.pid)
+        assert (found.sharers, found.complete) == ((process.pid,), True)
 
 
 LOCKS = """
@@ -149,7 +174,7 @@ def test_an_rlock_is_asked_again_at_each_look():
         family, main = settled(process.pid, "futex")
         reader = futexes.Futexes(ARCH)
         assert reader.of(family[0])[main.tid].owner == owner
-        reader.look()
+        reader.look(FileTable())
         assert reader.of(family[0])[main.tid].owner == owner
         process.stdin.close()
         family, main = settled(process.pid, "clock_nanosleep", "pselect6", "select")

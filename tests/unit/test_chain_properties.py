@@ -112,7 +112,7 @@ def dead_graphs(draw):
     )  # fmt: skip
     kinds = ("mutex", "join", "robust", "pi_mutex")
     named = {
-        tid: Futex(kind=draw(st.sampled_from(kinds)), owner=owner, sharers=PIDS, where="heap")
+        tid: Futex(kind=draw(st.sampled_from(kinds)), owner=owner, sharers=PIDS)
         for tid, owner in owners.items()
     }
     return made, named
@@ -178,7 +178,6 @@ def futexes(draw, tids):
         owner=draw(st.none() | st.sampled_from((*tids, 777))) if owned else None,
         sharers=tuple(draw(st.lists(pids, max_size=3, unique=True))),
         complete=draw(st.booleans()),
-        where=draw(st.sampled_from(["anonymous", "heap", "/x", "/dev/shm/x (deleted)"])),
     )
 
 

@@ -262,10 +262,17 @@ def test_a_future_waits_for_the_threads_of_executors(runs):
 
 def test_a_shared_semaphore_waits_for_who_maps_it():
     family = (process(1, thread(1, **SHARED)), process(5, thread(5), ppid=1))
-    futex = Futex(kind="shared", sharers=(1, 5, 99), where="/dev/shm/sem.x (deleted)")
+    futex = Futex(kind="shared", sharers=(1, 5, 99))
     found = wait(seen(*family, futexes={1: futex}))
     assert (found.code, found.on, found.known) == ("shared_lock", (Node(5, 5),), False)
     assert [(end.kind, "process 99" in end.detail) for end in found.ends] == [(Ends.PROGRAM, True)]
+
+
+def test_a_shared_semaphore_that_no_other_process_has_any_more_is_a_dead_end():
+    futex = Futex(kind="shared", sharers=(1,))
+    found = wait(seen(process(1, thread(1, **SHARED)), futexes={1: futex}))
+    assert found.detail == "waits for a semaphore or lock that processes share"
+    assert kinds(found) == [Ends.DEAD]
 
 
 @pytest.mark.parametrize(

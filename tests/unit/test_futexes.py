@@ -5,13 +5,14 @@ from __future__ import annotations
 import platform
 import subprocess
 import sys
+from os import fsdecode as decode
 from types import SimpleNamespace
 
 import pytest
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-from harness.observe.linux import futexes, mappings, reading, rlocks  # noqa: E402
+from harness.observe.linux import file_table, futexes, mappings, reading, rlocks  # noqa: E402
 from harness.observe.linux.futexes import Wait, decide  # noqa: E402
 
 WAIT, LOCK_PI, BITSET, REQUEUE = 0, 6, 9, 11
@@ -84,27 +85,94 @@ def test_the_mappings_of_a_process_are_read_by_the_kernels_columns():
     assert mappings.at(found, 0x7F10A4001000) is None
 
 
-def test_who_maps_the_same_memory_is_told_by_device_and_inode(monkeypatch):
-    texts = {
-        "/proc/5/maps": MAPS,
-        "/proc/6/maps": MAPS.replace(b"00:17 9 ", b"00:17 90 "),
-        "/proc/7/maps": MAPS.replace(b"rw-s", b"rw-p"),  # a copy of its own
-        "/proc/8/maps": MAPS,
-        "/proc/5/stat": b"5 (a) S 1 " + b"0 " * 16 + b"4096 0 0",
-        "/proc/9/stat": b"9 (b) S 5 " + b"0 " * 18 + b"4096 0 0",
-        "/proc/10/stat": b"10 (kthread) S 2 " + b"0 " * 18 + b"0 0 0",
-    }
-    monkeypatch.setattr(reading, "read", lambda path: texts.get(path, b""))
-    listed = [5, 6, 7, 8, 10]
-    monkeypatch.setattr(reading, "numbers", lambda folder: listed)
-    semaphore = list(mappings.parse(MAPS))[4]
-    assert mappings.Sharing().of(semaphore, 5) == ((5, 8), True)
-    # Process 9 has 5 for a parent, and its mappings cannot be read.
-    listed.append(9)
-    assert mappings.Sharing().of(semaphore, 5) == ((5, 8), False)
-    # It is no relative of 8. But what has a name still may be mapped by anybody.
-    assert mappings.Sharing().of(semaphore, 8) == ((5, 8), True)
-    assert mappings.Sharing().of(semaphore._replace(path="/dev/shm/sem.x"), 8) == ((5, 8), False)
+@pytest.fixture
+def machine(monkeypatch):
+    """Processes 5 to 8, and a thread of the kernel: their mappings, open files, and /dev/shm."""
+    proc = SimpleNamespace(
+        texts={
+            "/proc/5/maps": MAPS,
+            "/proc/6/maps": MAPS.replace(b"00:17 9 ", b"00:17 90 "),
+            "/proc/7/maps": MAPS.replace(b"rw-s", b"rw-p"),  # a copy of its own
+            "/proc/8/maps": MAPS,
+            "/proc/5/stat": b"5 (a) S 1 " + b"0 " * 16 + b"4096 0 0",
+            "/proc/9/stat": b"9 (b) S 5 " + b"0 " * 18 + b"4096 0 0",
+            "/proc/10/stat": b"10 (kthread) S 2 " + b"0 " * 18 + b"0 0 0",
+            "/proc/5/mountinfo": b"30 1 0:23 / /dev/shm rw - tmpfs shm rw\n",
+        },
+        listed=[5, 6, 7, 8, 10],
+        opened={},
+        names=0,
+    )
+    monkeypatch.setattr(reading, "read", lambda path: proc.texts.get(path, b""))
+    monkeypatch.setattr(reading, "numbers", lambda folder: proc.listed)
+    monkeypatch.setattr(file_table, "opened", lambda pid: proc.opened.get(pid, []))
+    stat = SimpleNamespace(stat=lambda path: SimpleNamespace(st_nlink=proc.names), fsdecode=decode)
+    monkeypatch.setattr(mappings, "os", stat)
+    return proc
+
+
+def sharing():
+    return mappings.Sharing(file_table.FileTable())
+
+
+_, _, _, ANONYMOUS, SEMAPHORE, *_ = mappings.parse(MAPS)
+
+
+def test_who_maps_the_same_memory_is_told_by_device_and_inode(machine):
+    assert sharing().of(SEMAPHORE, 5) == ((5, 8), True)
+    assert sharing().of(ANONYMOUS, 5) == ((5, 6, 8), True)
+    # Process 9 has 5 for a parent, and its mappings cannot be read. It is no relative of 8.
+    machine.listed.append(9)
+    assert sharing().of(SEMAPHORE, 5) == ((5, 8), False)
+    assert sharing().of(ANONYMOUS, 8) == ((5, 6, 8), True)
+
+
+def test_who_has_the_file_of_shared_memory_open_can_map_it(machine):
+    """A feeder may map a ring of batches only when it has one to give."""
+    machine.opened[7] = [(3, "/dev/shm/other (deleted)"), (4, "/dev/shm/y (deleted)"), (5, "/log")]
+    machine.texts["/proc/7/fdinfo/3"] = b"pos:\t0\nino:\t90\n"
+    machine.texts["/proc/7/fdinfo/4"] = b"pos:\t0\nino:\t9\n"
+    assert sharing().of(SEMAPHORE, 5) == ((5, 8, 7), True)
+    machine.texts["/proc/7/fdinfo/3"] = b"pos:\t0\n"  # before Linux 5.14
+    assert sharing().of(SEMAPHORE, 5) == ((5, 8, 7), False)
+
+
+@pytest.mark.parametrize(
+    ("device", "path", "nameless"),
+    [
+        ("00:17", "/dev/shm/sem.x (deleted)", True),
+        ("00:17", "/dev/shm/sem.x", False),
+        ("00:01", "/dev/zero (deleted)", True),
+        ("00:01", "/memfd:ring (deleted)", True),
+        ("00:01", "/SYSV00000000 (deleted)", False),  # found by its number
+        ("fe:00", "/data/ring (deleted)", False),  # it may have another name
+        ("00:00", "", True),
+    ],
+)
+def test_memory_without_a_name_is_mapped_by_those_alone_that_have_it(
+    machine, device, path, nameless
+):
+    assert sharing().of(SEMAPHORE._replace(device=device, path=path), 5)[1] is nameless
+
+
+def test_a_posix_semaphore_has_a_name_although_its_first_path_is_gone(machine):
+    machine.names = 1
+    assert sharing().of(SEMAPHORE, 5) == ((5, 8), False)
+    machine.names = 0
+    machine.texts["/proc/5/mountinfo"] = b"30 1 0:99 / /dev/shm rw - tmpfs shm rw\n"
+    assert sharing().of(SEMAPHORE, 5) == ((5, 8), False)
+
+
+def test_who_may_not_count_the_names_of_shared_memory_looks_for_them(tmp_path):
+    file = tmp_path / "sem.x"
+    file.write_bytes(b"")
+    inode = file.stat().st_ino
+    assert mappings._may_name(str(tmp_path), inode)
+    file.rename(tmp_path.parent / "moved")
+    assert not mappings._may_name(str(tmp_path), inode)
+    (tmp_path / "folder").mkdir()
+    assert mappings._may_name(str(tmp_path), inode)
+    assert mappings._may_name(str(tmp_path / "gone"), inode)
 
 
 FORKS = """

@@ -195,7 +195,7 @@ def test_a_heartbeat_beside_a_main_thread_that_hangs_does_not_save_it():
     )
 
     def judged(owner):
-        mutex = Futex(kind="mutex", sharers=(1,), where="heap")
+        mutex = Futex(kind="mutex", sharers=(1,))
         futexes = {1: replace(mutex, owner=owner), 3: replace(mutex, owner=1)}
         return judge(1, seen(before, later=(later,), stacks=stacks, futexes=futexes))
 
@@ -287,11 +287,10 @@ def test_what_cannot_be_read_is_not_called_dead_for_sure():
     ("futex", "sure"),
     [
         (None, False),
-        (Futex(kind="shared", sharers=(1,), complete=False, where="anonymous"), False),
-        (Futex(kind="shared", sharers=(1,), where="/data/lock"), False),
-        (Futex(kind="shared", sharers=(1,), where="anonymous"), True),
-        (Futex(kind="private", sharers=(1,), where="/bin/trainer"), True),
-        (Futex(kind="private", sharers=(1,), complete=False, where="/bin/trainer"), False),
+        (Futex(kind="shared", sharers=(1,), complete=False), False),
+        (Futex(kind="shared", sharers=(1,)), True),
+        (Futex(kind="private", sharers=(1,)), True),
+        (Futex(kind="private", sharers=(1,), complete=False), False),
     ],
 )
 def test_a_lock_that_others_may_share_is_no_dead_end(futex, sure):

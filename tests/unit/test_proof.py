@@ -411,7 +411,7 @@ PIPE = Link(told="a pipe", kind="pipe")
 
 
 def mutex(owner):
-    return Futex(kind="mutex", owner=owner, sharers=(1,), where="heap")
+    return Futex(kind="mutex", owner=owner, sharers=(1,))
 
 
 def test_a_cycle_of_mutexes_beside_a_heartbeat_is_proven():
@@ -448,7 +448,7 @@ def test_a_lock_that_any_thread_may_release_is_as_closed_as_its_process(kind):
 
 def test_who_joins_a_thread_that_is_dead_is_dead():
     joins = waiting(1, operation=WAIT_SHARED)
-    futexes = {1: Futex(kind="join", owner=2, where="anonymous"), 2: mutex(4), 4: mutex(2)}
+    futexes = {1: Futex(kind="join", owner=2), 2: mutex(4), 4: mutex(2)}
     rest = [waiting(4), BEATS]
     worlds = looks((process(1, 0, [joins, waiting(2), *rest]),))
     assert codes_of(MAIN, worlds, futexes=futexes) == set()
@@ -457,28 +457,24 @@ def test_who_joins_a_thread_that_is_dead_is_dead():
 
 
 SHARED = waiting(1, operation=WAIT_SHARED)
-OURS = {"kind": "shared", "sharers": (1, 20), "where": "/dev/shm/sem.x (deleted)"}
+OURS = {"kind": "shared", "sharers": (1, 20)}
 
 
 @pytest.mark.parametrize(
     ("futex", "code"),
     [
         (OURS, None),
-        ({**OURS, "where": "/dev/shm/sem.x"}, "shared_futex"),
         ({**OURS, "complete": False}, "shared_futex"),
         ({**OURS, "sharers": (1, 20, 99)}, "shared_futex"),
-        ({"kind": "shared", "sharers": (1,), "where": "heap"}, None),
-        ({"kind": "shared", "sharers": (1,), "where": "/data/file"}, "shared_futex"),
-        ({"kind": "shared", "sharers": (1,), "where": "heap", "complete": False}, "shared_futex"),
-        ({"kind": "private", "sharers": (1,), "where": "heap"}, None),
-        ({"kind": "private", "sharers": (1,), "where": "/program"}, None),
-        ({"kind": "private", "sharers": (1, 20), "where": "/program"}, "shared_futex"),
-        ({"kind": "private", "sharers": (1,), "where": "heap", "complete": False}, "shared_futex"),
-        ({"kind": "vector", "sharers": (1,), "where": "heap"}, "shared_futex"),
+        ({**OURS, "sharers": (1,)}, None),  # all others are gone
+        ({**OURS, "sharers": (1,), "complete": False}, "shared_futex"),
+        ({"kind": "private", "sharers": (1,)}, None),
+        ({"kind": "private", "sharers": (1, 20)}, "shared_futex"),
+        ({"kind": "private", "sharers": (1,), "complete": False}, "shared_futex"),
+        ({"kind": "vector", "sharers": (1,)}, "shared_futex"),
     ],
 )
 def test_a_shared_futex_is_closed_when_all_that_can_have_it_are_known(futex, code):
-    """Nobody can open again what is deleted; what has a name can be mapped by anybody."""
     call = "futex_waitv" if futex["kind"] == "vector" else "futex"
     main = replace(SHARED, syscall=number(call))
     family = (process(1, 0, [main]), process(20, 1, [waiting(20)]))
@@ -486,7 +482,7 @@ def test_a_shared_futex_is_closed_when_all_that_can_have_it_are_known(futex, cod
 
 
 def test_another_operation_on_a_futex_of_ones_own_is_not_known_to_end_so():
-    futex = Futex(kind="private", sharers=(1,), where="heap")
+    futex = Futex(kind="private", sharers=(1,))
     main = replace(SHARED, args=(SHARED.args[0], 11, *SHARED.args[2:]))
     assert codes_of(MAIN, looks((process(1, 0, [main]),)), futexes={1: futex}) == {"unknown_wait"}
 

@@ -204,7 +204,7 @@ def test_no_cycle_of_locks_is_proven_where_a_stack_waits_for_the_gil():
     wants = msgspec.structs.replace(stack("py:step"), gil=Gil.WAITS)
     others = (stack("py:step", tid=10, main=False), stack("py:step", tid=11, main=False))
     threads = (thread(1), thread(10, **RUNNING), thread(11))
-    lock = Futex(kind="mutex", complete=False, where="anonymous")
+    lock = Futex(kind="mutex", complete=False)
     owners = {1: 11, 11: 1}
     futexes = {tid: msgspec.structs.replace(lock, owner=owner) for tid, owner in owners.items()}
     fields = {"futexes": futexes, "trains": (1, 1)}

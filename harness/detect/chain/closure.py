@@ -32,7 +32,6 @@ _FILES = frozenset(
 _TIMEOUT_ARGUMENT = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
 _TIMEOUT_ADDRESS = {"ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
 _ANONYMOUS = frozenset(("pipe", "local_socket", "eventfd", "pidfd"))
-_GONE_FOR_OTHERS = ("(deleted)", "anonymous")
 _MAY_SHOW = ("futex", "rt_mutex")
 """Begins of the kernel functions in which a thread waits for a futex."""
 
@@ -263,12 +262,13 @@ def _of_futex(
     if futex.kind in ("shared", "private") and set(futex.sharers) <= {node.pid}:
         if deadlock.says_private(name, thread.args) or not deadlock.only_waits(name, thread.args):
             return None
-        # Without PRIVATE, in memory that nobody else maps: futures, latches and atomics of C++.
+        # Without PRIVATE, in memory that nobody else has: futures, latches and atomics of C++, and
+        # what processes share of which the others are gone.
         if deadlock.is_own(futex):
             return _Wakers((node.pid,))
         return Reason("shared_futex", f"{who} waits for a futex that other processes may share")
     if futex.kind == "shared":
-        if not futex.complete or not any(word in futex.where for word in _GONE_FOR_OTHERS):
+        if not futex.complete:
             return Reason("shared_futex", f"{who} waits for a futex that other processes may share")
         strangers = [pid for pid in futex.sharers if pid not in tree.processes]
         if strangers:

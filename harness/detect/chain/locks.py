@@ -14,6 +14,7 @@ from harness.stacks.wait_rules import Category
 
 _SAY_NOTHING = frozenset((Category.UNKNOWN, Category.RUNNING, Category.IDLE))
 """Wait sites that do not say what a thread in a futex waits for."""
+_SHARED = "waits for a semaphore or lock that processes share"
 
 
 def holds_gil(node: Node, facts: Facts) -> bool:
@@ -87,7 +88,7 @@ def futex_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
         inside = [facts.at_work(pid) for pid in futex.sharers if pid in facts.processes]
         return Wait(
             code="shared_lock",
-            detail="waits for a semaphore or lock that processes share",
+            detail=_SHARED,
             on=together(node, on, own),
             known=False,
             may=together(node, *inside),
@@ -117,7 +118,10 @@ def ownerless(node: Node, facts: Facts) -> Wait:
     elsewhere = (*helpers.sharing(node, facts), *helpers.that_may_share(node, facts))
     on = together(node, facts.at_work(node.pid), elsewhere)
     seen = site is not None and site.category not in _SAY_NOTHING
+    futex = facts.futex(node)
     detail = site.description if site and seen else "waits for another thread"
+    if futex is not None and futex.kind == "shared":
+        detail = _SHARED
     code = site.category.value if site and seen else "futex"
     future = code == Category.QUEUE.value and detail.endswith("a future")
     if future and (workers := helpers.workers(node, elsewhere, facts)):

@@ -16,6 +16,7 @@ from harness import syscalls
 from harness.model import Process, Thread
 from harness.model.world import Futex, FutexKind
 from harness.observe.linux import mounts, namespaces, reading, rlocks
+from harness.observe.linux.file_table import FileTable
 from harness.observe.linux.mappings import Mapping, Sharing, at, mappings, same_memory
 
 _WAIT, _LOCK_PI, _WAIT_BITSET, _LOCK_PI2 = 0, 6, 9, 13
@@ -59,12 +60,12 @@ class Futexes:
 
     def __init__(self, arch: str) -> None:
         self._arch = arch
-        self._sharing = Sharing()
+        self._sharing = Sharing(FileTable())
         self._rlocks = rlocks.Finder()
 
-    def look(self) -> None:
-        """Begin a new look: who maps what is read again when it is asked."""
-        self._sharing = Sharing()
+    def look(self, table: FileTable) -> None:
+        """Begin a new look: who has what is read again when it is asked."""
+        self._sharing = Sharing(table)
 
     def of(self, process: Process) -> dict[int, Futex]:
         """The futexes that the threads of `process` wait in, by thread."""
@@ -171,12 +172,14 @@ class _Reader:
             sharers, complete = self._sharing.of(mapping, self._pid)
         elif mapping is None and not wait.private:
             complete = False
+        owner = None if inner is None else self._owner(inner, sharers if shared else ())
+        if shared and kind == "mutex" and owner is None:
+            kind = "shared"  # who has locked it is gone, or not seen: anybody may unlock it
         return Futex(
             kind=kind,
-            owner=None if inner is None else self._owner(inner, sharers if shared else ()),
+            owner=owner,
             sharers=sharers,
             complete=complete,
-            where=self._where(mapping, tid),
         )
 
     def vector(self, waits: list[Wait]) -> Futex:
@@ -185,7 +188,6 @@ class _Reader:
             kind="vector",
             sharers=tuple(dict.fromkeys(pid for one in each for pid in one.sharers)),
             complete=bool(each) and all(one.complete for one in each),
-            where=each[0].where if each else "",
         )
 
     def _words(self, address: int, mapping: Mapping | None) -> tuple[int, ...]:
@@ -206,16 +208,6 @@ class _Reader:
             and (number := _numbers(pid, reading.numbers(f"/proc/{pid}/task")).get(inner))
         ]
         return others[0] if len(others) == 1 else None
-
-    def _where(self, mapping: Mapping | None, tid: int) -> str:
-        if mapping is None:
-            return ""
-        if mapping.path and not mapping.anonymous:
-            return mapping.path.strip("[]") if mapping.path.startswith("[") else mapping.path
-        words = reading.read(f"/proc/{self._pid}/task/{tid}/syscall").split()
-        if len(words) == 9 and mapping.start <= int(words[7], 16) < mapping.end:
-            return "stack"
-        return "heap" if mapping.path == "[heap]" else "anonymous"
 
 
 def _waits(pid: int, thread: Thread, arch: str) -> Waits | None:

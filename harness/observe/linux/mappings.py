@@ -11,7 +11,7 @@ from functools import cmp_to_key
 from itertools import pairwise
 from typing import NamedTuple
 
-from harness.observe.linux import file_table, reading
+from harness.observe.linux import file_table, mounts, reading
 
 _LINE = re.compile(
     rb"^([0-9a-f]+)-([0-9a-f]+) (\S{4}) [0-9a-f]+ ([0-9a-f]+:[0-9a-f]+) (\d+) *(.*)$", re.M
@@ -24,6 +24,12 @@ _TRIES = 3
 """Attempts to put memories in order, while processes come and go."""
 _STACK_BEGINS, _SIZE, _RESIDENT = 25, 20, 21
 """Places among a stat's fields after the name."""
+_GONE = " (deleted)"
+_NUMBERED = "/SYSV"
+"""Begins the path of System V's memory, which any process finds by its number."""
+_NEVER_NAMED = ("/dev/zero", "/memfd:")
+"""Begin the paths of memory that is shared by inheritance, or by an open file, alone."""
+_SHARED = "/dev/shm"
 
 
 class Mapping(NamedTuple):
@@ -84,28 +90,41 @@ def at(mapped: Sequence[Mapping], address: int) -> Mapping | None:
 
 
 class Sharing:
-    """The processes that map each shared memory, among all processes, as of the first question."""
+    """The processes that have each shared memory, among all processes, as of the first question."""
 
-    def __init__(self) -> None:
+    def __init__(self, table: file_table.FileTable) -> None:
+        self._table = table
         self._maps: dict[int, bytes] | None = None
         self._closed: list[int] = []
         self._kin = file_table.Kin()
 
     def of(self, mapping: Mapping, pid: int) -> tuple[tuple[int, ...], bool]:
-        """The processes that map what `pid` maps there, and whether that could be read of all.
+        """The processes that have what `pid` maps there, and whether these are all that can map it.
 
-        Of memory that has no name left, those could map it that have inherited it.
+        Of memory that has no name left, those can that have inherited it, or its open file. The
+        files are asked first: one that maps its file and closes it has the mapping then.
         """
+        open_in, known = self._open(mapping)
+        known = known and self._table.complete(pid) and is_nameless(mapping, pid)
         if self._maps is None:
             self._maps = self._read()
         near = b" %s %d " % (mapping.device.encode(), mapping.inode)
         wanted = re.compile(rb"^\S+ \S{3}s \S+" + near, re.M)
         found = [one for one, text in self._maps.items() if near in text and wanted.search(text)]
-        inherited = mapping.path.endswith(" (deleted)")
-        complete = not self._kin.hidden() and not any(
-            not inherited or self._kin.near(pid, other) for other in self._closed
-        )
-        return tuple(found), complete
+        near_are_seen = not any(self._kin.near(pid, other) for other in self._closed)
+        complete = known and near_are_seen and not self._kin.hidden()
+        return tuple(dict.fromkeys((*found, *open_in))), complete
+
+    def _open(self, mapping: Mapping) -> tuple[list[int], bool]:
+        """The processes that have open what is mapped, by its number; whether all told theirs, as
+        since Linux 5.14. An open file may have another name than the mapping."""
+        if not mapping.path.endswith(_GONE):
+            return [], True
+        named = self._table.named("/")
+        gone = (holder for name, held in named if name.endswith(_GONE) for holder in held)
+        numbers = [(holder.pid, file_table.info_line(*holder, "ino")) for holder in gone]
+        found = [pid for pid, number in numbers if number == str(mapping.inode)]
+        return found, all(number is not None for _, number in numbers)
 
     def _read(self) -> dict[int, bytes]:
         found = {}
@@ -116,6 +135,38 @@ class Sharing:
             elif not file_table.without_memory(pid):
                 self._closed.append(pid)
         return found
+
+
+def is_nameless(mapping: Mapping, pid: int) -> bool:
+    """Check whether no name leads to shared memory of `pid`: no process can open it anew.
+
+    A path that is gone does not say so: the C library gives a POSIX semaphore its name by a link.
+    """
+    if mapping.anonymous:
+        return True
+    if not mapping.path.endswith(_GONE) or mapping.path.startswith(_NUMBERED):
+        return False
+    if mapping.path.startswith(_NEVER_NAMED):
+        return True
+    place = next((one for one in mounts.mounts(pid)[::-1] if one.place == _SHARED), None)
+    if place is None or (place.type, place.root) != ("tmpfs", "/"):
+        return False
+    if mounts.in_maps(place.device) != mapping.device:
+        return False
+    try:
+        file = os.stat(f"/proc/{pid}/map_files/{mapping.start:x}-{mapping.end:x}")
+    except OSError:  # only root may ask
+        return not _may_name(f"/proc/{pid}/root{_SHARED}", mapping.inode)
+    return file.st_nlink == 0
+
+
+def _may_name(folder: str, inode: int) -> bool:
+    """Check whether a file in a folder has this number, or may have it in a folder below."""
+    try:
+        with os.scandir(folder) as entries:
+            return any(one.inode() == inode or one.is_dir(follow_symlinks=False) for one in entries)
+    except OSError:
+        return True
 
 
 def same_memory(pid: int, other: int, arch: str) -> bool | None:

@@ -24,12 +24,14 @@ class Reader:
 
     def __call__(self, processes: Sequence[Process]) -> Relations:
         """Read who could end the waits of `processes`."""
-        self._futexes.look()
-        return _read(processes, self._futexes, self._arch)
+        ends = file_peers.Ends()
+        self._futexes.look(ends.table)
+        return _read(processes, self._futexes, ends, self._arch)
 
 
-def _read(processes: Sequence[Process], reader: futexes.Futexes, arch: str) -> Relations:
-    ends = file_peers.Ends()
+def _read(
+    processes: Sequence[Process], reader: futexes.Futexes, ends: file_peers.Ends, arch: str
+) -> Relations:
     waits: dict[int, Futex] = {}
     for process in processes[:_MOST]:
         waits |= reader.of(process)
