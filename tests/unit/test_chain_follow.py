@@ -269,6 +269,28 @@ def test_what_is_reached_by_a_guess_stays_one(waits):
     assert waits(graph).end.kind is Ends.POLLS
 
 
+LOOKS = stack("clock_nanosleep", "py:wait")
+LOCK = stack("futex_wait", "PyThread_acquire_lock_timed", "py:train", tid=2, main=False)
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        ((LOCK,), "; thread 2 at train.py:7 in train waits for a Python lock"),
+        ((replace(LOCK, frames=LOCK.frames[:2]),), ""),  # it is in no line of the user's
+        ((LOCK, replace(LOCK, tid=3)), ""),  # either could be meant
+    ],
+)
+def test_who_polls_looks_for_the_only_thread_that_could_be_meant(others, told):
+    """`while trainer.is_alive(): trainer.join(1)`: the lock of the trainer is the cause."""
+    threads = [thread(one.tid) for one in others]
+    main = process(1, thread(1, **sleeps(1.0)), *threads)
+    found = chain(seen(main, stacks={1: ((LOOKS, *others),)}, rearmed={1: 9}))
+    assert (found.end.kind, [link.tid for link in found.links]) == (Ends.POLLS, [1])
+    assert found.describe().partition(" every 1 s")[2] == told
+    assert [link["tid"] for link in found.evidence()["chain"]] == [1, 2][: 2 if told else 1]
+
+
 def test_works_decides_also_by_a_guess(waits):
     graph = {node(1): on(2, 3, known=False), node(2): on(ends=(Ends.WORKS,)),
              node(3): on(ends=(Ends.NETWORK,))}  # fmt: skip

@@ -102,7 +102,7 @@ def _who(result: ScenarioResult, cause: Cause, links: tuple[Link, ...]) -> Itera
         yield f"{link.name}{at} {link.detail}" + since * (index == 0)
     end = links[-1] if links and not links[-1].name else None
     # The last one's own state is told with it.
-    if end is not None and not (told and end.detail == told[-1].detail):
+    if end is not None and end.detail not in [link.detail for link in told]:
         yield end.detail
     if not links:
         site = str(cause.evidence.get("wait_site") or "")

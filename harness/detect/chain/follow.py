@@ -73,6 +73,9 @@ def follow(starts: Sequence[Node], facts: Facts, followed: str = "") -> Chain:
         return Chain(links=(), end=nothing, followed=followed)
     best = min(reached, key=lambda one: one.rank(facts))
     own = {start.pid for start in starts}
+    last = best.path[-1]
+    polls = best.end.kind is Ends.POLLS and waits[last].code == "poll"
+    sought = next(walk.sought(last) for walk in walks if walk.reached(last)) if polls else ()
     on_the_way = (*(node for walk in walks for node in walk.way), *best.path)
     on = dict.fromkeys([n.pid for n in on_the_way if n.pid not in own] + sorted(aside))
     return Chain(
@@ -83,6 +86,7 @@ def follow(starts: Sequence[Node], facts: Facts, followed: str = "") -> Chain:
         on=tuple(on),
         ended=() if best.end.kind in ALIVE else ended_children(facts, own | on.keys()),
         clock_believed_s=max(wait.clock_believed_s for wait in waits.values()),
+        sought=tuple(_link(node, waits[node], facts) for node in sought),
     )
 
 
@@ -118,6 +122,30 @@ class _Walk:
         beside, others = self._sorted(helped)
         told = [*others, *(_may_work(one, self._facts) for one in beside)]
         return [*chosen, *(one for one in told if self._helps(one))]
+
+    def reached(self, node: Node) -> bool:
+        """True if a thread is on one of the ways."""
+        return node in self._before
+
+    def sought(self, node: Node) -> list[Node]:
+        """The thread that one which polls looks for, and whom that one waits for, and so on, as far
+        as each could only mean one of those that were reached from it."""
+        found: list[Node] = []
+        while len(found) < _TOLD:
+            after = [one for one, before in self._before.items() if before == node]
+            meant = [one for one in after if self._may_be_meant(one)]
+            if len(meant) != 1:
+                break
+            node = meant[0]
+            found.append(node)
+        return found
+
+    def _may_be_meant(self, node: Node) -> bool:
+        """True if a thread is in a line of the user's, and neither idle nor in its own beat."""
+        wait, place = self._waits.get(node), self._facts.place(node)
+        if wait is None or wait.code == "idle" or place is None or place.startswith("<"):
+            return False
+        return not _is_beside(node, self._waits, self._joined, self._facts)
 
     def _may(self, node: Node) -> Iterator[Node]:
         for other in self._new(self._waits[node].may):

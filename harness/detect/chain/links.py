@@ -175,6 +175,9 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     """The ended children of the processes that were reached, where the chain does not go on."""
     clock_believed_s: float = 0.0
     """Seconds for which a timeout that is not shown is believed to end one of its waits."""
+    sought: tuple[ChainLink, ...] = ()
+    """Whom the last thread looks for, where it polls and only one could be meant: a guess, which
+    is told, and decides nothing."""
 
     @property
     def alive(self) -> bool:
@@ -201,7 +204,7 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     def evidence(self) -> dict[str, Any]:
         """The chain as it stands in `cause.evidence` of run.json."""
         return {
-            "chain": [msgspec.to_builtins(link) for link in self.links],
+            "chain": [msgspec.to_builtins(link) for link in (*self.links, *self.sought)],
             "end": {
                 key: value
                 for key, value in msgspec.to_builtins(self.end).items()
@@ -214,6 +217,8 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     def describe(self) -> str:
         """`main waits for thread loader (join), which reads from 10.0.0.5:443`."""
         text = describe(self.links, self.end)
+        if self.sought:
+            text += f"; {describe(self.sought, msgspec.structs.replace(self.end, detail=''))}"
         bad = [one for one in self.ended if one.code] or self.ended
         left = len(bad) - _TOLD
         more = [f"and {units.plural(left, 'other ended child', 'other ended children')}"]
