@@ -238,7 +238,8 @@ def _by_turnstiles(chain: Chain, facts: Facts) -> Says | None:
 
 
 def _below_wrappers(starts: tuple[Node, ...], facts: Facts) -> tuple[Node, ...]:
-    """The threads that the starts wait for, where these only wait for children: `timeout`, `sh`.
+    """All threads of the processes that the starts wait for, where these only wait for children:
+    `timeout`, `sh`. Each of them could end its process.
 
     When those are dead, so are these, whatever timers and signals they may have of their own.
     """
@@ -246,8 +247,20 @@ def _below_wrappers(starts: tuple[Node, ...], facts: Facts) -> tuple[Node, ...]:
         waits = [wait_of(node, facts) for node in starts]
         if not waits or not all(w.code == "child" and w.on and not w.ends for w in waits):
             break
-        starts = tuple(dict.fromkeys(node for wait in waits for node in wait.on))
+        if not all(_starts_no_other(node, facts) for node in starts):
+            break
+        pids = dict.fromkeys(node.pid for wait in waits for node in wait.on)
+        starts = tuple(node for pid in pids for node in facts.threads(pid))
     return starts
+
+
+def _starts_no_other(node: Node, facts: Facts) -> bool:
+    """True if no child that is yet to be started could end the wait of a thread for children."""
+    if len(facts.threads(node.pid)) == 1:
+        return True
+    thread = facts.thread(node)
+    args = () if thread is None else thread.args
+    return len(args) > 1 and deadlock.awaited(facts.call(thread), args) is not None
 
 
 def _chain(subject: Subject) -> Says | str:

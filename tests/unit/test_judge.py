@@ -353,6 +353,23 @@ def test_a_wrapper_is_dead_as_what_it_wraps():
     assert (found.answer, found.decided_by) == (Answer.DEADLOCK, 2)
 
 
+@pytest.mark.parametrize("lives", [False, True])
+def test_a_wrapper_goes_on_when_a_thread_that_lives_ends_what_it_wraps(lives):
+    """A watchdog of the trainer calls os._exit, and the shell starts the trainer again."""
+    locks = {one: Futex(kind="rlock", owner=other) for one, other in ((2, 4), (4, 2))}
+    watchdog = [thread(3, cpu_s=0.0, **sleeps(30.0))] * lives
+    inner = process(2, thread(2), thread(4), *watchdog, ppid=1)
+    found = seen(process(1, thread(1, **awaits())), inner, futexes=locks, trains=(1, 1))
+    assert (judge(1, found).answer is Answer.DEADLOCK) != lives
+
+
+@pytest.mark.parametrize(("child", "dead"), [(2, True), (2**64 - 1, False)])
+def test_who_waits_for_any_child_goes_on_when_a_thread_beside_it_starts_another(child, dead):
+    outer = process(1, thread(1, **awaits(child)), thread(3, **sleeps(30.0)))
+    found = seen(outer, process(2, thread(2), ppid=1), trains=(1, 1))
+    assert (judge(1, found).answer is Answer.DEADLOCK) == dead
+
+
 @given(st.lists(st.sampled_from([5.0, 86_400.0, None]), min_size=2, max_size=5))
 def test_the_process_that_decides_is_told_first_and_none_is_left_out(sleepers):
     children = [
