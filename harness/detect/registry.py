@@ -259,8 +259,9 @@ def _starts_no_other(node: Node, facts: Facts) -> bool:
     if len(facts.threads(node.pid)) == 1:
         return True
     thread = facts.thread(node)
-    args = () if thread is None else thread.args
-    return len(args) > 1 and deadlock.awaited(facts.call(thread), args) is not None
+    if thread is None or len(thread.args) < 2:
+        return False
+    return deadlock.awaited(facts.call(thread), thread.args) is not None
 
 
 def _chain(subject: Subject) -> Says | str:

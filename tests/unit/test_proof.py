@@ -481,6 +481,15 @@ def test_a_shared_futex_is_closed_when_all_that_can_have_it_are_known(futex, cod
     assert codes_of(MAIN, looks(family), futexes={1: Futex(**futex)}) == ({code} if code else set())
 
 
+@pytest.mark.parametrize("kind", ["mutex", "robust", "pi_mutex"])
+def test_a_robust_lock_is_handed_over_when_any_thread_ends_the_process_of_its_owner(kind):
+    """A watchdog beside the owner may do so. A plain mutex stays locked for ever."""
+    family = (process(1, 0, [SHARED]), process(20, 1, [waiting(20), waiting(21), BEATS]))
+    futexes = {1: Futex(kind=kind, owner=20, sharers=(1, 20)), 20: mutex(21), 21: mutex(20)}
+    found = codes_of(MAIN, looks(family), futexes=futexes)
+    assert found == (set() if kind == "mutex" else {"timed_wait"})
+
+
 def test_another_operation_on_a_futex_of_ones_own_is_not_known_to_end_so():
     futex = Futex(kind="private", sharers=(1,))
     main = replace(SHARED, args=(SHARED.args[0], 11, *SHARED.args[2:]))

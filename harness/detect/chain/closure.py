@@ -32,6 +32,8 @@ _FILES = frozenset(
 _TIMEOUT_ARGUMENT = {"poll": 2, "epoll_wait": 3, "epoll_pwait": 3}
 _TIMEOUT_ADDRESS = {"ppoll": 2, "select": 4, "pselect6": 4, "epoll_pwait2": 3}
 _ANONYMOUS = frozenset(("pipe", "local_socket", "eventfd", "pidfd"))
+_HANDED_OVER = frozenset(("robust", "pi_mutex"))
+"""Locks that the kernel hands over when their owner ends, by any thread of its process."""
 _MAY_SHOW = ("futex", "rt_mutex")
 """Begins of the kernel functions in which a thread waits for a futex."""
 
@@ -258,6 +260,8 @@ def _of_futex(
         if owner == node and futex.kind == "mutex":
             # It may be used as a signal, which another thread gives by unlocking it.
             return _Wakers((node.pid,))
+        if owner.pid != node.pid and futex.kind in _HANDED_OVER:
+            return _Wakers((owner.pid,))
         return _Wakers(nodes=(owner,))
     if futex.kind in ("shared", "private") and set(futex.sharers) <= {node.pid}:
         if deadlock.says_private(name, thread.args) or not deadlock.only_waits(name, thread.args):
