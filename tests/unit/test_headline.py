@@ -131,6 +131,14 @@ def test_who_is_seen_by_nobody_has_not_been_forked_for_it(wait, detail, now):
     assert headline.of(run, info()).now.startswith(now)
 
 
+def test_tasks_whose_loop_nothing_wakes_are_asked_what_they_await():
+    """asyncio has a pair of sockets to wake its own loop by."""
+    end = {"kind": "dead", "detail": "waits for a local socket, which nobody else has open"}
+    site = {"wait_site": "waits for a file or socket to become ready (epoll_wait), from a.py:9"}
+    run = hung([{**LOCKS[0], "wait": "local_socket"}], end, evidence=site)
+    assert headline.of(run, info()).now.startswith("look what its tasks await")
+
+
 def test_who_had_the_other_end_and_was_killed_is_asked_for_first():
     end = {"kind": "dead", "detail": "waits for a pipe, which nobody else has open"}
     ended = {"ended_children": [{"name": "process 7 (loader)", "signal": "SIGKILL"}]}

@@ -130,6 +130,8 @@ def hang(result: ScenarioResult, cause: Cause) -> str:
     if kind == "cycle" and (advice := _ring(evidence.get("chain") or ())):
         return advice
     if kind == "dead" and _to_itself(evidence):
+        if _by_a_loop(evidence):
+            return "look what its tasks await: nothing is left that would wake their loop of events"
         return "look who should wake it: its process alone has the other end of what it waits for"
     if kind == "dead" and _nobody(evidence):
         return "look who should give that lock back or end that wait: no thread is seen that would"
@@ -178,6 +180,12 @@ def _to_itself(evidence: Mapping[str, Any]) -> bool:
     which nothing is to come, and nobody is known who had it open and has ended."""
     alone = "which nobody else has open" in str((evidence.get("end") or {}).get("detail"))
     return alone and not evidence.get("ended_children")
+
+
+def _by_a_loop(evidence: Mapping[str, Any]) -> bool:
+    """True if several files are waited for, of which a local socket is its own, as by asyncio."""
+    link = (evidence.get("chain") or ({},))[-1]
+    return link.get("wait") == "local_socket" and "(epoll_wait" in str(evidence.get("wait_site"))
 
 
 def _nobody(evidence: Mapping[str, Any]) -> bool:
