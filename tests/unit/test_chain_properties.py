@@ -318,8 +318,12 @@ def members(start, tree, named):
     while todo:
         tid = todo.pop()
         # Who waits for a mutex of its own waits for whoever unlocks it.
-        anybody = tid not in named or (named[tid].owner == tid and named[tid].kind == "mutex")
-        wakers = [t.tid for t in of[tid].threads] if anybody else [named[tid].owner]
+        lock = named.get(tid)
+        anybody = lock is None or (lock.owner == tid and lock.kind == "mutex")
+        waker = tid if anybody else lock.owner
+        # The end of another process hands its robust locks over, and any thread of it may end it.
+        ends = of[waker] is not of[tid] and lock.kind in ("robust", "pi_mutex")
+        wakers = [t.tid for t in of[waker].threads] if anybody or ends else [waker]
         for other in wakers:
             if other not in found:
                 found.add(other)
