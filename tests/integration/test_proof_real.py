@@ -52,6 +52,9 @@ DEAD = {
         "child = os.fork()\nif child == 0: threading.Event().wait()\n"
         "os.waitid(os.P_PID, child, os.WEXITED)"
     ),
+    "a lock of processes of which the others are gone": (
+        "import multiprocessing as m; s = m.Semaphore(0); s.acquire()"
+    ),
     "an idle socket and pipe": (
         "import socket; kept = socket.socketpair(), os.pipe(); threading.Event().wait()"
     ),
@@ -153,7 +156,14 @@ ALIVE = {
         "timer",
     ),
     "shared semaphore": (
-        "import multiprocessing as m; s = m.Semaphore(0); s.acquire()",
+        # The harness does not count the other names of this file, by which it may be mapped.
+        "import ctypes, mmap, tempfile\n"
+        "file = tempfile.TemporaryFile()\n"
+        "file.truncate(4096)\n"
+        "shared = mmap.mmap(file.fileno(), 4096)\n"
+        "place = ctypes.c_void_p(ctypes.addressof(ctypes.c_char.from_buffer(shared)))\n"
+        "ctypes.CDLL(None).sem_init(place, 1, 0)\n"
+        "ctypes.CDLL(None).sem_wait(place)",
         "shared_futex",
     ),
     "live child": (
