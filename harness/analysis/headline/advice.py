@@ -184,8 +184,8 @@ def _to_itself(evidence: Mapping[str, Any]) -> bool:
 
 def _by_a_loop(evidence: Mapping[str, Any]) -> bool:
     """True if several files are waited for, of which a local socket is its own, as by asyncio."""
-    link = (evidence.get("chain") or ({},))[-1]
-    return link.get("wait") == "local_socket" and "(epoll_wait" in str(evidence.get("wait_site"))
+    waits = [link.get("wait") for link in evidence.get("chain") or ()]
+    return waits[-1:] == ["local_socket"] and "(epoll_wait" in str(evidence.get("wait_site"))
 
 
 def _nobody(evidence: Mapping[str, Any]) -> bool:
