@@ -45,7 +45,8 @@ class Surroundings(msgspec.Struct, frozen=True, kw_only=True):
     """True if an interval timer, which /proc does not show, may be armed: SIGALRM has a handler.
     None where a timer would end the process and the process was not asked for it."""
     alarm_blocked: bool | None = False
-    """True if the main thread blocks SIGALRM: who takes signals one by one may wait for it."""
+    """True if the main thread blocks SIGALRM, or a thread waits to take it: who takes signals one
+    by one may wait for it."""
     timers: int | None = None
     """POSIX timers."""
     devices: tuple[str, ...] | None = None

@@ -231,6 +231,20 @@ def test_a_wait_is_named_without_what_the_compiler_adds(monkeypatch, text, name)
 STATUS = {b"SigBlk": [b"0000000000000002"], b"SigPnd": [b"0"], b"ShdPnd": [b"0000000000000002"]}
 
 
+def test_who_takes_an_alarm_does_not_block_it_meanwhile():
+    """The kernel shows no signal as blocked to which the thread waits just now."""
+    waits = "signal.pthread_sigmask(signal.SIG_BLOCK, [{0}]); signal.sigwait([{0}])"
+    for name, taken in (("signal.SIGALRM", True), ("signal.SIGUSR1", False)):
+        with sleeper(f"import signal; {waits.format(name)}") as child:
+            child.stdout.readline()
+            try:
+                while b"sigtimedwait" not in reading.read(f"/proc/{child.pid}/wchan"):
+                    pass
+                assert deep.world(child.pid).surroundings[child.pid].alarm_blocked is taken
+            finally:
+                child.kill()
+
+
 def test_a_process_that_is_written_out_as_a_core_has_been_struck_by_a_signal():
     # It still stands in the call that the signal has interrupted, as long as its core takes.
     assert deep._pending({**STATUS, b"CoreDumping": [b"0"]}) is False

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
+import sys
 import time
 
-from harness.model import Process
+from harness import syscalls
+from harness.model import Process, Thread
 from harness.model.world import More, Surroundings, World
 from harness.observe.linux import files, freezer, reading, tree
 
@@ -46,6 +49,8 @@ _BY_THEMSELVES = (signal.SIGCHLD, signal.SIGALRM, signal.SIGVTALRM, signal.SIGPR
 timers nor the files that send a signal."""
 _C_LIBRARY = frozenset(range(32, signal.SIGRTMIN))
 """The C library's own signals, which it sends to single threads; they have no names."""
+_TAKES = "rt_sigtimedwait"
+_ARCH = platform.machine()
 _TIMERS = "timers"
 _FEW = 64
 """Threads of a process of which each is asked what it has read and written: that is one more file
@@ -65,7 +70,7 @@ def world(pid: int, guard: int | None = None) -> World:
     return World(
         t=time.monotonic(),
         processes=found,
-        surroundings={process.pid: _surroundings(process.pid) for process in found},
+        surroundings={process.pid: _surroundings(process) for process in found},
         unseen=unseen,
     )
 
@@ -130,7 +135,8 @@ def _number(path: str, label: bytes) -> int | None:
     return int(words[1]) if len(words) > 1 else None
 
 
-def _surroundings(pid: int) -> Surroundings:
+def _surroundings(process: Process) -> Surroundings:
+    pid = process.pid
     status = {
         line.partition(b":")[0]: line.partition(b":")[2].split()
         for line in reading.read(f"/proc/{pid}/status").splitlines()
@@ -144,7 +150,8 @@ def _surroundings(pid: int) -> Surroundings:
         tracer=int(status[b"TracerPid"][0]) if b"TracerPid" in status else None,
         pending=_pending(status),
         alarm=_alarm(status),
-        alarm_blocked=_has(status, b"SigBlk", signal.SIGALRM),
+        alarm_blocked=any(_takes_alarm(pid, one) for one in process.threads)
+        or _has(status, b"SigBlk", signal.SIGALRM),
         timers=_timers(pid, status),
         devices=devices,
         asynchronous=asynchronous,
@@ -177,6 +184,15 @@ def _alarm(status: dict[bytes, list[bytes]]) -> bool | None:
     if _has(status, b"SigCgt", signal.SIGALRM):
         return True
     return False if _has(status, b"SigIgn", signal.SIGALRM) else None
+
+
+def _takes_alarm(pid: int, thread: Thread) -> bool:
+    """True if a thread waits to take SIGALRM, which the kernel does not show as blocked meanwhile:
+    the set that it has given says so."""
+    if thread.syscall is None or syscalls.name(thread.syscall, _ARCH) != _TAKES:
+        return False
+    taken = reading.memory(pid, thread.args[0], 8) if thread.args else b""
+    return bool(int.from_bytes(taken, sys.byteorder) >> (signal.SIGALRM - 1) & 1)
 
 
 def _has(status: dict[bytes, list[bytes]], mask: bytes, number: int) -> bool | None:
