@@ -144,6 +144,25 @@ def test_any_thread_of_those_that_share_a_semaphore_may_post_it():
     assert chain(found).end.kind is Ends.CLOCK
 
 
+@pytest.mark.parametrize(
+    ("beside", "kind"),
+    [(RUNNING, Ends.WORKS), (sleeps(30.0), Ends.CLOCK), ({}, Ends.POLLS), (READS, Ends.POLLS)],
+)
+def test_who_polls_may_look_for_what_a_process_beside_it_does(beside, kind):
+    """As one that waits for a lock file, or for a server, of a sibling."""
+    family = (
+        process(1, thread(1, **awaits(5))),
+        process(5, thread(5, **sleeps(0.5)), ppid=1),
+        process(9, thread(9, **beside), ppid=1),
+    )
+    links = {9: (Link(told="a pipe", kind="pipe", only_own=True),)}
+    found = chain(seen(*family, links=links, rearmed={5: 9}))
+    assert found.end.kind is kind
+    beat = replace(family[1], threads=(thread(5), thread(6, **sleeps(0.5), cpu_s=0.0)))
+    heart = seen(family[0], beat, family[2], links=links, rearmed={6: 9})
+    assert not chain(heart).alive, "nobody waits for what a heartbeat looks for"
+
+
 def test_only_the_end_of_a_process_ends_a_wait_for_it():
     found = seen(
         process(1, thread(1, **READS)),

@@ -110,7 +110,7 @@ class _Walk:
         """All ends that the start leads to, and those of threads beside the way that may help."""
         beside, others = self._sorted(self._go([self._start]))
         chosen, self.way = self._chosen(beside, others), tuple(self._before)
-        may = [node for node in self.way if self._waits[node].may]
+        may = [node for node in self.way if self._waits[node].may and self._asks(node)]
         if not may:
             return chosen
         # Whoever is on the way for certain is reached by now, and keeps that.
@@ -146,6 +146,10 @@ class _Walk:
         if wait is None or wait.code == "idle" or place is None or place.startswith("<"):
             return False
         return not _is_beside(node, self._waits, self._joined, self._facts)
+
+    def _asks(self, node: Node) -> bool:
+        """False of a heartbeat beside the wait: what it looks for is nothing that is waited for."""
+        return self._certain[node] or self._waits[node].code != "poll"
 
     def _may(self, node: Node) -> Iterator[Node]:
         for other in self._new(self._waits[node].may):

@@ -152,6 +152,7 @@ def _polling(node: Node, thread: Thread, facts: Facts) -> Wait:
         detail=poll.detail,
         on=helpers.helpers(node, facts, inner.on),
         known=False,
+        may=helpers.in_tree(node, facts),
         ends=(poll, *(end for end in inner.ends if end.kind not in over)),
     )
 
