@@ -163,6 +163,18 @@ def test_who_polls_may_look_for_what_a_process_beside_it_does(beside, kind):
     assert not chain(heart).alive, "nobody waits for what a heartbeat looks for"
 
 
+def test_who_spins_may_wait_for_what_a_process_beside_it_does():
+    family = (
+        process(1, thread(1, **awaits(5))),
+        process(5, thread(5, **RUNNING), ppid=1),
+        process(9, thread(9, **sleeps(30.0)), ppid=1),
+    )
+    later = (family[0], busy(family[1]), family[2])
+    spins = {"later": later, "spins": {5: "a.py:3 in spin"}}
+    assert chain(seen(*family, **spins)).end.kind is Ends.SPINS
+    assert chain(seen(*family, **spins, only_wait=frozenset({5}))).end.kind is Ends.CLOCK
+
+
 def test_only_the_end_of_a_process_ends_a_wait_for_it():
     found = seen(
         process(1, thread(1, **READS)),

@@ -38,6 +38,8 @@ _SLOWLY = "given_slowly"
 _BESIDE = frozenset(("poll", _SLOWLY))
 """Waits of a thread that goes on in its own beat: where another one only may wait for it, it says
 nothing of that one's wait."""
+_LOOKS = frozenset(("poll", "spin"))
+"""Waits of a thread that looks for something, again and again."""
 _TOLD = 2
 _LONG = 6
 """Threads of a cycle from which on it is closed where that is possible: a pool has thousands."""
@@ -149,7 +151,7 @@ class _Walk:
 
     def _asks(self, node: Node) -> bool:
         """False of a heartbeat beside the wait: what it looks for is nothing that is waited for."""
-        return self._certain[node] or self._waits[node].code != "poll"
+        return self._certain[node] or self._waits[node].code not in _LOOKS
 
     def _may(self, node: Node) -> Iterator[Node]:
         for other in self._new(self._waits[node].may):

@@ -116,8 +116,10 @@ def _spinning(node: Node, uses: str, facts: Facts) -> Wait:
     detail = f"{uses} and stays in one place: {facts.observed.spins[node.tid]}"
     left = facts.observed.may_work.get(node.tid)
     spins = End(kind=Ends.SPINS, detail=detail, sure=False, believed_s=left)
-    on = helpers.helpers(node, facts) if facts.only_waits(node) else ()
-    return Wait(code="spin", detail=detail, on=on, known=not on, ends=(spins,))
+    if not facts.only_waits(node):
+        return Wait(code="spin", detail=detail, ends=(spins,))
+    on, may = helpers.helpers(node, facts), helpers.in_tree(node, facts)
+    return Wait(code="spin", detail=detail, on=on, may=may, known=not on, ends=(spins,))
 
 
 def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
