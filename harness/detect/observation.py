@@ -51,6 +51,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
     root: int
     windows: tuple[Window, ...]
+    relay: int | None = None
+    """The process, not of the tree, that passes on what the tree prints: who has started it."""
     stacks: dict[int, tuple[Capture, ...]] = {}
     links: dict[int, tuple[Link, ...]] = {}
     """The files behind each wait for a file, by thread."""

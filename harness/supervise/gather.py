@@ -8,6 +8,7 @@ target are used only where that does no harm (`harness.stacks.stopping`).
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import threading
 import time
@@ -185,6 +186,7 @@ class Gatherer:
         return Observation(
             root=self.pid,
             windows=windows,
+            relay=None if self._guard is None else os.getpid(),
             arch=here.arch,
             links={tid: links for tid, links in between.links.items() if tid in same},
             futexes={tid: futex for tid, futex in between.futexes.items() if tid in same},

@@ -46,6 +46,10 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
         end = End(kind=Ends.WORKS, detail=f"exchanges data over {links[0].told}", sure=False)
         return _only(end, "data")
     if call in _SENDS:
+        if any(facts.observed.relay in link.peers for link in links):
+            # As a pager does that shows a page, or a terminal after Ctrl-S: we only pass it on.
+            taken = End(kind=Ends.PERSON, detail="waits until somebody takes its output from us")
+            return _only(taken, links[0].kind)
         links = tuple(_full(link) for link in links)
     wait = of_links(node, thread, call, links, facts)
     return msgspec.structs.replace(wait, ends=(*wait.ends, *_own_timeout(node, links, facts)))
