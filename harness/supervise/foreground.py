@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from harness.model import ScenarioResult
 from harness.supervise.job import GRACE_S, Job
-from harness.supervise.scheduler import TICK_S, Followers, Interrupts, Observer, follow
+from harness.supervise.scheduler import NOTES, TICK_S, Followers, Interrupts, Observer, follow
 from harness.supervise.terminal import Terminal, Typed
 
 
@@ -27,7 +27,7 @@ def run(
     second one ends it at once, as do several typed in a row where a terminal hands them on. Of
     those that are signals `interrupts` tells.
     """
-    with interrupts.caught(signal.SIGTSTP):
+    with interrupts.caught(signal.SIGTSTP, *NOTES):
         # Lent before the start: a command may write, and a Ctrl-C be typed, before the first look.
         with terminal.lent():
             job = start()
@@ -77,6 +77,8 @@ def _obey(typed: Typed, job: Job, terminal: Terminal) -> None:
 def _signaled(number: int, count: int, job: Job, terminal: Terminal) -> None:
     if number == signal.SIGTSTP:
         _suspend(job, terminal)
+    elif number in NOTES:
+        job.signal(number, alone=True)
     elif number == signal.SIGINT and count == 1:
         job.signal(number)
     else:

@@ -140,13 +140,13 @@ class Job:
             return
         self._end(EndReason.INTERRUPT, grace)
 
-    def signal(self, number: int) -> None:
-        """Hand a signal of the terminal on to a command and what it has started with it."""
+    def signal(self, number: int, alone: bool = False) -> None:
+        """Hand a signal on to a command and what it has started with it, or to the former alone."""
         pid = self._process.pid
         if pid is not None and self._process.status is None:
             self._run.stop_typed |= number == signal.SIGINT
             with contextlib.suppress(OSError):
-                os.killpg(pid, number)
+                (os.kill if alone else os.killpg)(pid, number)
 
     def stop(self) -> None:
         """Stop a command and what it has started with it, until they are continued."""

@@ -17,6 +17,10 @@ TICK_S = 0.1
 STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """The requests to stop: Ctrl-C, TERM, or a terminal that went away."""
 
+NOTES = (signal.SIGUSR1, signal.SIGUSR2)
+"""Signals that mean the command, and are no request to stop: a scheduler of a cluster announces the
+end of a job's time by one."""
+
 
 class Observer(Protocol):
     """Whoever shows a person how it goes."""
@@ -51,14 +55,14 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.count = 0
-        """Requests to stop so far; to be suspended is none."""
+        """Requests to stop so far."""
         self._caught_so_far: list[int] = []
         self.woken, self._wake = os.pipe()
         os.set_blocking(self.woken, False)
         os.set_blocking(self._wake, False)
 
     def _caught(self, number: int, frame: FrameType | None) -> None:
-        self.count += number != signal.SIGTSTP
+        self.count += number in STOPS
         self._caught_so_far.append(number)
         with contextlib.suppress(BlockingIOError):
             os.write(self._wake, b"!")

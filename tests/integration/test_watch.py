@@ -336,6 +336,23 @@ except KeyboardInterrupt:
     assert result(tmp_path)["outcome"] == "unfinished"
 
 
+def test_a_signal_that_announces_the_end_of_a_job_goes_to_the_command(tmp_path):
+    """As of a cluster's scheduler, which sends it to who was started by it."""
+    code = """
+import signal, sys, time
+signal.signal(signal.SIGUSR1, lambda *_: sys.exit(5))
+print("ready", flush=True)
+time.sleep(1000)
+"""
+    harness = subprocess.Popen(
+        [*WATCH, "--", sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE
+    )
+    assert harness.stdout.readline() == b"ready\n"
+    harness.send_signal(signal.SIGUSR1)
+    harness.communicate()
+    assert (harness.returncode, result(tmp_path)["outcome"]) == (5, "crashed")
+
+
 def test_a_hang_that_an_inner_harness_has_seen_is_a_hang(tmp_path):
     code = "import threading; lock = threading.Lock(); lock.acquire(); lock.acquire()"
     inner = [*WATCH[:-1], "inner", "--", sys.executable, "-c", code]

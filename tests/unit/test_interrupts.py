@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,7 +14,8 @@ from harness.observe import threads
 from harness.session import execute as session
 from harness.session import under_way
 from harness.session.plan import Options
-from harness.supervise import scheduler
+from harness.supervise import foreground, scheduler
+from harness.supervise.guarding import spawn
 from harness.supervise.scheduler import requests
 
 
@@ -124,3 +126,16 @@ def test_what_nohup_ignores_stays_ignored():
         assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("number", scheduler.NOTES)
+def test_a_note_is_the_commands_and_no_request_to_stop(number):
+    handed = []
+    job = SimpleNamespace(signal=lambda number, alone: handed.append((number, alone)))
+    with requests() as interrupts, interrupts.caught(*scheduler.NOTES):
+        signal.raise_signal(number)
+        assert interrupts.count == 0
+        for one in interrupts.taken():
+            foreground._signalled(one, interrupts.count, job, None)
+    assert handed == [(number, True)]
+    assert number in spawn.IGNORED, "a cluster may send it to the guard as well"

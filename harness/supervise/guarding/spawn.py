@@ -15,7 +15,10 @@ TYPE_CHECKING = False  # known to type checkers by its name; importing typing wo
 if TYPE_CHECKING:
     from harness.supervise.guarding.tree import Family
 
-IGNORED = signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE
+IGNORED = (
+    *(signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE),
+    *(signal.SIGUSR1, signal.SIGUSR2),
+)
 """The signals that a guard ignores."""
 
 
