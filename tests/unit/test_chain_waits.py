@@ -311,15 +311,22 @@ def test_who_writes_waits_for_room(kind):
     assert found.on == (Node(5, 5),)
 
 
-@pytest.mark.parametrize("kind", ["pipe", "local_socket", "terminal"])
-@pytest.mark.parametrize(("relay", "end"), [(9, Ends.PERSON), (None, None)])
-def test_who_writes_what_nobody_takes_from_us_waits_for_a_person(kind, relay, end):
+@pytest.mark.parametrize(
+    ("kind", "call", "ours"),
+    [
+        ("pipe", "write", True),
+        ("pipe", "epoll_wait", True),
+        ("terminal", "write", True),
+        ("terminal", "poll", False),
+    ],
+)
+def test_who_writes_what_nobody_takes_from_us_waits_for_a_person(kind, call, ours):
     """`harness watch -- COMMAND | less`: we are at the other end, and cannot pass it on."""
-    held = {1: (link(kind, peers=(9,)),)}
-    for call, expected in (("write", end), ("read", None)):
-        one = process(1, thread(1, **calls(number(call), 5)))
+    one = process(1, thread(1, **calls(number(call), 5)))
+    held = {1: (link("local_socket", only_own=True), link(kind, peers=(9,)))}
+    for relay in (9, None):
         found = wait(seen(one, links=held, relay=relay))
-        assert (Ends.PERSON in kinds(found)) == (expected is not None)
+        assert (Ends.PERSON in kinds(found)) == (ours and relay is not None)
 
 
 def test_who_writes_to_a_file_waits_for_its_file_system():

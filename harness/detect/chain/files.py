@@ -46,10 +46,6 @@ def file_wait(node: Node, thread: Thread, call: str, facts: Facts) -> Wait | Non
         end = End(kind=Ends.WORKS, detail=f"exchanges data over {links[0].told}", sure=False)
         return _only(end, "data")
     if call in _SENDS:
-        if any(facts.observed.relay in link.peers for link in links):
-            # As a pager does that shows a page, or a terminal after Ctrl-S: we only pass it on.
-            taken = End(kind=Ends.PERSON, detail="waits until somebody takes its output from us")
-            return _only(taken, links[0].kind)
         links = tuple(_full(link) for link in links)
     wait = of_links(node, thread, call, links, facts)
     return msgspec.structs.replace(wait, ends=(*wait.ends, *_own_timeout(node, links, facts)))
@@ -136,6 +132,10 @@ def _only(end: End, code: str) -> Wait:
 def _one(node: Node, thread: Thread, call: str, link: Link, facts: Facts) -> Wait:
     if call == _OF_A_RING:
         return from_outside(node, "waits for an io_uring", "io_uring", facts)
+    if facts.observed.relay in link.peers and (call in _SENDS or link.kind != "terminal"):
+        # We only pass it on. A pager that shows a page takes no more, nor a terminal after Ctrl-S.
+        taken = End(kind=Ends.PERSON, detail="waits until somebody takes its output from us")
+        return _only(taken, link.kind)
     if link.kind == "terminal":
         return _terminal(link)
     if link.unseen:
