@@ -123,6 +123,20 @@ def test_a_thread_that_waits_for_itself_is_told_so():
     assert found.describe().count("itself") == 1
 
 
+@pytest.mark.parametrize(
+    ("frames", "kind"),
+    [(("thread.py:run", "thread.py:_worker"), Ends.PERSON), (("a.py:keys",), Ends.POLLS)],
+)
+def test_who_polls_while_an_executor_asks_a_person_waits_for_that(frames, kind):
+    """`run_in_executor(None, input)` in a loop with a heartbeat. Another thread that reads keys is
+    nobody who is waited for."""
+    main = process(1, thread(1, **sleeps(0.5)), thread(2, **READS))
+    asks = stack("read", *frames, tid=2, main=False)
+    person = Link(told="a terminal", kind="terminal", person=True)
+    found = seen(main, rearmed={1: 9}, links={2: (person,)}, stacks={1: ((asks,), (asks,))})
+    assert chain(found).end.kind is kind
+
+
 def test_a_join_of_a_thread_in_a_cycle_leads_into_it():
     main = process(1, thread(1, **SHARED), thread(2), thread(3))
     futexes = {

@@ -12,6 +12,7 @@ from harness.detect.chain.bystanders import GIVEN
 from harness.detect.chain.ended import ended_children
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.groups import Others
+from harness.detect.chain.helpers import runs_a_pool
 from harness.detect.chain.links import (
     ALIVE,
     BEST_FIRST,
@@ -54,7 +55,9 @@ class _Reached(msgspec.Struct, frozen=True):
 
     def rank(self, facts: Facts) -> tuple[bool, int, bool, int]:
         """Order of ends: the one that decides comes first."""
-        guessed = not self.known and self.end.kind in _BY_GUESS
+        # Who has an executor ask a person waits for the answer, as a loop of events does.
+        asks = self.end.kind is Ends.PERSON and runs_a_pool(self.path[-1], facts)
+        guessed = not self.known and not asks and self.end.kind in _BY_GUESS
         lost = self.end.kind in LOST or self.end.kind is Ends.IDLE
         aside = not facts.is_main(self.path[0])
         return guessed or lost, BEST_FIRST.index(self.end.kind), aside, len(self.path)
