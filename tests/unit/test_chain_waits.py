@@ -630,6 +630,30 @@ def test_a_signal_that_a_timer_may_send_is_said_and_believed(around, call, belie
     assert (chain.end.kind, chain.alive, chain.believed) == (Ends.OUTSIDE, False, takes)
 
 
+@pytest.mark.parametrize("call", ["epoll_wait", "poll", "select"])
+@pytest.mark.parametrize(
+    ("around", "rings", "believed"),
+    [
+        ({"alarm": True}, None, True),
+        ({"timers": 1}, None, True),
+        ({}, None, False),
+        ({"alarm": True}, 4000.0, False),
+    ],
+)
+def test_a_loop_of_events_may_be_woken_by_the_handler_of_a_timers_signal(
+    call, around, rings, believed
+):
+    """`loop.add_signal_handler(signal.SIGALRM, ...)`: who waits so cannot be asked when."""
+    one = process(1, thread(1, **calls(number(call), 5)))
+    of = {"around": replace(ALONE, **around), "rings": {} if rings is None else {1: rings}}
+    own = link("local_socket", only_own=True)
+    chain = follow((Node(1, 1),), Facts(seen(one, links={1: (own,)}, **of)))
+    assert (chain.alive, chain.believed) == (False, believed)
+    far = link("tcp", remote="10.0.0.5:443")
+    chain = follow((Node(1, 1),), Facts(seen(one, links={1: (own, far)}, **of)))
+    assert (chain.end.kind, chain.believed) == (Ends.NETWORK, False)
+
+
 COMES = {
     "a datagram": ("recvfrom", link("udp", reopenable=True)),
     "the end of a request": ("io_uring_enter", link("io_uring", reopenable=True)),

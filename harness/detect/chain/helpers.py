@@ -8,7 +8,7 @@ import msgspec
 
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.groups import together
-from harness.detect.chain.links import End, Ends, Node, Wait
+from harness.detect.chain.links import LOST, End, Ends, Node, Wait
 from harness.detect.chain.paced import left_s
 from harness.stacks.wait_rules import Category
 from harness.text import late, units
@@ -27,6 +27,10 @@ _OF_EXECUTORS = frozenset(
 """Functions of the threads that end a future: a worker at work, or who waits for the processes."""
 _TO_END = frozenset(("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"))
 """Signals by which a process is asked to end."""
+_OF_SEVERAL = frozenset(
+    ("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2")
+)
+"""Calls that wait for the first of several files."""
 TAKES_A_SIGNAL = "rt_sigtimedwait"
 """The call that takes signals one by one, as a read of a file of signals does."""
 _PRIVATE = late.compile(r"^_*(PyThread_acquire_lock|take_gil|Py(Mutex|ParkingLot|Semaphore)_)")
@@ -93,7 +97,9 @@ def interrupted(wait: Wait, node: Node, facts: Facts) -> Wait:
     if senders := _senders(node, facts):
         wait = msgspec.structs.replace(wait, may=together(node, wait.may, senders))
     rings = facts.observed.rings.get(node.pid)
-    if rings is None or rings > facts.policy.beat_believed_s:
+    if rings is None:
+        return _perhaps_by_a_timer(wait, node, facts)
+    if rings > facts.policy.beat_believed_s:
         return wait
     told = "a timer of its process rings"
     if rings > facts.policy.alarm_s:
@@ -101,6 +107,19 @@ def interrupted(wait: Wait, node: Node, facts: Facts) -> Wait:
         end = End(kind=Ends.OUTSIDE, detail=later, believed_s=rings, sure=False)
     else:
         end = End(kind=Ends.CLOCK, detail=told, left_s=rings, sure=False)
+    return msgspec.structs.replace(wait, ends=(*wait.ends, end))
+
+
+def _perhaps_by_a_timer(wait: Wait, node: Node, facts: Facts) -> Wait:
+    """`wait`, for the first of several files, which is lost unless a timer sends a signal: its
+    handler writes to one of them. No thread in such a wait is asked for its timers."""
+    thread, around = facts.thread(node), facts.surroundings(node.pid)
+    if thread is None or around is None or not (around.alarm or around.timers):
+        return wait
+    if facts.call(thread) not in _OF_SEVERAL or any(end.kind not in LOST for end in wait.ends):
+        return wait
+    detail, left = "a timer of its process may send a signal", left_s((node,), facts)
+    end = End(kind=Ends.OUTSIDE, detail=detail, believed_s=left, sure=False)
     return msgspec.structs.replace(wait, ends=(*wait.ends, end))
 
 
