@@ -158,6 +158,10 @@ def test_who_polls_may_look_for_what_a_process_beside_it_does(beside, kind):
     links = {9: (Link(told="a pipe", kind="pipe", only_own=True),)}
     found = chain(seen(*family, links=links, rearmed={5: 9}))
     assert found.end.kind is kind
+    doings = {9: Doings(seconds=20.0, wakes=4, cpu_s=0.04, varied=True)}
+    monitor = process(9, thread(9, **sleeps(1.0)), ppid=1)
+    beats = seen(*family[:2], monitor, rearmed={5: 9, 9: 9}, doings=doings)
+    assert not chain(beats).believed, "a monitor works in a beat as well"
     beat = replace(family[1], threads=(thread(5), thread(6, **sleeps(0.5), cpu_s=0.0)))
     heart = seen(family[0], beat, family[2], links=links, rearmed={6: 9})
     assert not chain(heart).alive, "nobody waits for what a heartbeat looks for"

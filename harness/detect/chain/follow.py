@@ -39,8 +39,8 @@ _SLOWLY = "given_slowly"
 _BESIDE = frozenset(("poll", _SLOWLY))
 """Waits of a thread that goes on in its own beat: where another one only may wait for it, it says
 nothing of that one's wait."""
-_LOOKS = frozenset(("poll", "spin"))
-"""Waits of a thread that looks for something, again and again."""
+_LOOKS = frozenset((Ends.POLLS, Ends.SPINS))
+"""Ends of a thread that looks for something, again and again."""
 _TOLD = 2
 _LONG = 6
 """Threads of a cycle from which on it is closed where that is possible: a pool has thousands."""
@@ -154,7 +154,10 @@ class _Walk:
 
     def _asks(self, node: Node) -> bool:
         """False of a heartbeat beside the wait: what it looks for is nothing that is waited for."""
-        return self._certain[node] or self._waits[node].code not in _LOOKS
+        return self._certain[node] or not self._looks(node)
+
+    def _looks(self, node: Node) -> bool:
+        return any(end.kind in _LOOKS for end in self._waits[node].ends)
 
     def _may(self, node: Node) -> Iterator[Node]:
         for other in self._new(self._waits[node].may):
@@ -230,7 +233,9 @@ class _Walk:
         cannot be read, is lost, has nothing to do, or only beats, nothing follows."""
         kind = one.end.kind
         if kind is Ends.POLLS:
-            return one.end.believed_s is not None
+            # A monitor works in a beat as well, and is no help to who looks for something.
+            looked = any(self._certain[node] and self._looks(node) for node in one.path[:-1])
+            return one.end.believed_s is not None and not looked
         return kind not in _OF_NO_HELP and not (kind is Ends.CLOCK and self._is_new(one.path[-1]))
 
     def _is_new(self, node: Node) -> bool:
