@@ -136,6 +136,6 @@ def test_a_note_is_the_commands_and_no_request_to_stop(number):
         signal.raise_signal(number)
         assert interrupts.count == 0
         for one in interrupts.taken():
-            foreground._signalled(one, interrupts.count, job, None)
+            foreground._signaled(one, interrupts.count, job, None)
     assert handed == [(number, True)]
     assert number in spawn.IGNORED, "a cluster may send it to the guard as well"
