@@ -423,7 +423,7 @@ def test_of_what_ends_meanwhile_nothing_is_said_of_rights(tmp_path):
 def test_an_empty_name_names_no_process(tmp_path, name):
     code, _, told = attach("--name", name, out=tmp_path / "out")
     assert code == 2
-    assert "empty name" in told
+    assert "has an empty one" in told
 
 
 def test_a_thread_of_the_kernel_is_refused(tmp_path):

@@ -9,6 +9,7 @@ import msgspec
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.groups import together
 from harness.detect.chain.helpers import (
+    OF_SEVERAL,
     TAKES_A_SIGNAL,
     children,
     for_a_signal,
@@ -24,6 +25,9 @@ _LOCAL = frozenset(("pipe", "fifo", "local_socket"))
 _EVENTS = frozenset(("signalfd", "io_uring", "udp", "other", "device"))
 _SENDS = frozenset(("write", "writev", "sendto", "sendmsg"))
 _RECEIVES = frozenset(("read", "readv", "recvfrom", "recvmsg"))
+_PRINTS = {"pipe": _SENDS | OF_SEVERAL, "terminal": _SENDS}
+"""The calls in which a thread may wait until its output is taken, by what it prints to. A server in
+our own process, as a test has one, is at the other end of a socket."""
 _NETWORK_FS = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "lustre", "afs", "gpfs")
 _FUSE_WAIT = "request_wait_answer"
 _OF_A_RING = "io_uring_enter"
@@ -132,7 +136,7 @@ def _only(end: End, code: str) -> Wait:
 def _one(node: Node, thread: Thread, call: str, link: Link, facts: Facts) -> Wait:
     if call == _OF_A_RING:
         return from_outside(node, "waits for an io_uring", "io_uring", facts)
-    if facts.observed.relay in link.peers and (call in _SENDS or link.kind != "terminal"):
+    if facts.observed.relay in link.peers and call in _PRINTS.get(link.kind, ()):
         # We only pass it on. A pager that shows a page takes no more, nor a terminal after Ctrl-S.
         taken = End(kind=Ends.PERSON, detail="waits until somebody takes its output from us")
         return _only(taken, link.kind)

@@ -27,7 +27,7 @@ _OF_EXECUTORS = frozenset(
 """Functions of the threads that end a future: a worker at work, or who waits for the processes."""
 _TO_END = frozenset(("SIGTERM", "SIGHUP", "SIGINT", "SIGQUIT"))
 """Signals by which a process is asked to end."""
-_OF_SEVERAL = frozenset(
+OF_SEVERAL = frozenset(
     ("poll", "ppoll", "select", "pselect6", "epoll_wait", "epoll_pwait", "epoll_pwait2")
 )
 """Calls that wait for the first of several files."""
@@ -116,7 +116,7 @@ def _perhaps_by_a_timer(wait: Wait, node: Node, facts: Facts) -> Wait:
     thread, around = facts.thread(node), facts.surroundings(node.pid)
     if thread is None or around is None or not (around.alarm or around.timers):
         return wait
-    if facts.call(thread) not in _OF_SEVERAL or any(end.kind not in LOST for end in wait.ends):
+    if facts.call(thread) not in OF_SEVERAL or any(end.kind not in LOST for end in wait.ends):
         return wait
     detail, left = "a timer of its process may send a signal", left_s((node,), facts)
     end = End(kind=Ends.OUTSIDE, detail=detail, believed_s=left, sure=False)
