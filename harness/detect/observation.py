@@ -32,6 +32,8 @@ class Doings(msgspec.Struct, frozen=True, kw_only=True):
     """The time in which it was looked at."""
     wakes: int
     """The number of times that it went to wait."""
+    armed: int | None = None
+    """The number of clocks that it was seen to arm anew."""
     cpu_s: float | None = None
     read: int | None = None
     written: int | None = None

@@ -223,11 +223,11 @@ def counted(t, wakes, ran=None, io=None, started=1, **observed):
 
 def test_the_doings_are_counted_from_the_first_inspection_on():
     record = Record()
-    record.learn(counted(10.0, 5, 1.0, (100, 7)), {})
-    assert record.doings[1] == Doings(seconds=0.0, wakes=0, cpu_s=0.0, read=0, written=0)
-    record.learn(counted(16.0, 8, 1.25, (350, 8)), {})
+    record.learn(counted(10.0, 5, 1.0, (100, 7), rearmed={1: 4}), {})
+    assert record.doings[1] == Doings(seconds=0.0, wakes=0, armed=0, cpu_s=0.0, read=0, written=0)
+    record.learn(counted(16.0, 8, 1.25, (350, 8), rearmed={1: 6}), {})
     assert record.doings[1] == Doings(
-        seconds=6.0, wakes=3, cpu_s=0.25, read=250, written=1, looks=1
+        seconds=6.0, wakes=3, armed=2, cpu_s=0.25, read=250, written=1, looks=1
     )
     record.learn(counted(20.0, 8, 1.25, (350, 8)), {})
     assert (record.doings[1].looks, record.doings[1].wakes) == (1, 3)

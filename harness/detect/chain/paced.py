@@ -148,6 +148,7 @@ class _Mark(NamedTuple):
 
     t: float
     sleeps: int
+    armed: int
     ran: float | None
     io: tuple[int, int] | None
 
@@ -179,13 +180,14 @@ class Record:
         for look in looks:
             for pid, more in look.more.items():
                 for tid in more.sleeps:
-                    self._first.setdefault((pid, more.started, tid), _mark(look, more, tid))
+                    mark = _mark(look, more, tid, observed.rearmed)
+                    self._first.setdefault((pid, more.started, tid), mark)
         last = looks[-1]
         before, self.doings = self.doings, {}
         for pid, more in last.more.items():
             for tid in more.sleeps:
                 first = self._first[pid, more.started, tid]
-                now = _mark(last, more, tid)
+                now = _mark(last, more, tid, observed.rearmed)
                 known = before[tid].wakes if tid in before else 0
                 self._looks[tid] += now.sleeps - first.sleeps > known
                 self.doings[tid] = self._since(first, now, tid)
@@ -195,6 +197,7 @@ class Record:
         return Doings(
             seconds=now.t - first.t,
             wakes=now.sleeps - first.sleeps,
+            armed=now.armed - first.armed,
             cpu_s=None if first.ran is None or now.ran is None else now.ran - first.ran,
             read=None if moved is None else moved[1][0] - moved[0][0],
             written=None if moved is None else moved[1][1] - moved[0][1],
@@ -204,5 +207,5 @@ class Record:
         )
 
 
-def _mark(look: Look, more: More, tid: int) -> _Mark:
-    return _Mark(look.t, more.sleeps[tid], more.ran.get(tid), more.io.get(tid))
+def _mark(look: Look, more: More, tid: int, armed: Mapping[int, int]) -> _Mark:
+    return _Mark(look.t, more.sleeps[tid], armed.get(tid, 0), more.ran.get(tid), more.io.get(tid))

@@ -164,10 +164,10 @@ def _period(node: Node, left: float | None, facts: Facts) -> float | None:
     did = facts.observed.doings.get(node.tid)
     if left is None or did is None or did.wakes < 2:
         return left
-    armed = facts.observed.rearmed.get(node.tid, 0)
-    often = did.wakes > did.seconds or not armed
-    # The tools that take stacks wake it too, every few seconds, and arm no clock.
-    return did.seconds / (did.wakes if often else armed)
+    if did.armed is None or did.wakes > facts.policy.looks_often * did.seconds:
+        return did.seconds / did.wakes
+    # The tools that take stacks wake it too, some times in each inspection, and arm no clock.
+    return did.seconds / did.armed if did.armed > 1 else left
 
 
 def _waiting(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> Wait:
