@@ -38,7 +38,7 @@ def missing() -> str | None:
         if not found:
             return f"{tool} is not installed"
     try:
-        os.close(_tap("harness-try"))
+        os.close(_tap(f"try{os.getpid()}"[:15]))  # several processes of tests try at once
         _ip("netns", "add", f"harness-try-{os.getpid()}")
         _ip("netns", "del", f"harness-try-{os.getpid()}")
     except (OSError, subprocess.CalledProcessError) as error:
