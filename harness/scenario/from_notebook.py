@@ -92,12 +92,23 @@ def _taken(table: symtable.SymbolTable, top: bool = False) -> set[str]:
 def _text(value: FunctionType | type) -> str:
     try:
         if isinstance(value, FunctionType):
-            return _cell(value) + textwrap.dedent(inspect.getsource(value))
+            return _cell(value) + _function_text(value)
         return _class_text(value)
     except (OSError, TypeError, StopIteration) as error:
         raise UsageError(
             f"the source of {value.__qualname__} cannot be had: move it into a file"
         ) from error
+
+
+def _function_text(value: FunctionType) -> str:
+    """The source of a function.
+
+    Since Python 3.13, a line of `python -c` may be found for what `exec` has made.
+    """
+    text, name = inspect.getsource(value), value.__code__.co_name
+    if name.isidentifier() and f"def {name}" not in text:
+        raise OSError
+    return textwrap.dedent(text)
 
 
 def _cell(value: FunctionType) -> str:
