@@ -153,7 +153,7 @@ def _may_ring(subject: Subject, starts: tuple[Node, ...]) -> frozenset[int]:
         return frozenset()
     chain = follow(starts, facts)
     signaled = bool(chain.links) and chain.links[-1].wait == "signal"
-    if chain.end.kind not in LOST and not signaled:
+    if chain.end.kind not in LOST and chain.end.seen and not signaled:
         return frozenset()
     return frozenset(armed & {subject.pid, *(link.pid for link in chain.links), *chain.on})
 
@@ -272,7 +272,7 @@ def _chain(subject: Subject) -> Says | str:
     if (proven := _by_turnstiles(chain, subject.facts)) is not None:
         return proven
     end = chain.end
-    answer = OF_END[end.kind]
+    answer = OF_END[end.kind] if end.seen else Answer.STALLED
     summary = chain.describe()
     if end.kind is Ends.WORKS and _compiles(chain, subject.facts):
         answer = Answer.COMPILING
@@ -285,7 +285,7 @@ def _chain(subject: Subject) -> Says | str:
     return Says(
         answer=answer,
         summary=summary,
-        good=end.kind in GOOD_ENDS,
+        good=end.seen and end.kind in GOOD_ENDS,
         sure=end.sure,
         chain=chain,
         evidence=evidence,

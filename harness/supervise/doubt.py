@@ -26,6 +26,7 @@ _CODES = {
     Ends.PEERS: "waiting",
     Ends.OUTSIDE: "waiting",
     Ends.GPU_WORKS: "waiting",
+    Ends.POLLS: "waiting",
 }
 
 

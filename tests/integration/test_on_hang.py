@@ -58,7 +58,7 @@ def test_a_hang_that_is_waited_for_and_resolves_itself_is_transient(trial):
     assert result["cause"] is None
     (finding,) = [one for one in result["findings"] if one["code"] == "hang_transient"]
     assert finding["evidence"]["step"] == STEP
-    assert finding["evidence"]["cause"] == "stalled"
+    assert finding["evidence"]["cause"] == "waiting"
     assert finding["evidence"]["lasted_s"] > 0
     assert list((trial.home / "stacks").iterdir())
     assert "hang_transient" in (trial.run_folder / "report.md").read_text()
@@ -82,7 +82,7 @@ def test_a_hang_that_is_waited_for_in_vain_is_hung_when_the_budget_ends(trial):
         "hangs_until_a_signal", "--patience", "0", "--on-hang", "wait", "--budget", "25"
     )
     assert result["outcome"] == "hung"
-    assert result["cause"]["code"] == "stalled"
+    assert result["cause"]["code"] == "waiting"
     assert result["detected_at_s"] < result["wall_s"]
     assert result["last_step"] == STEP
 
@@ -94,7 +94,7 @@ def test_a_hang_that_is_waited_for_and_killed_by_somebody_else_did_not_go_on(tri
     worker.kill()
     result = run.result()
     assert (result["outcome"], result["signal"]) == ("hung", "SIGKILL")
-    assert result["cause"]["code"] == "stalled"
+    assert result["cause"]["code"] == "waiting"
     assert result["reason"].endswith("; it was then killed by SIGKILL")
     assert "hang_transient" not in [one["code"] for one in result["findings"]]
 
@@ -142,7 +142,7 @@ def test_a_hang_that_is_killed_by_somebody_else_while_it_is_looked_at(trial, slo
     answer.touch()
     result = trial.finish()
     assert (result["outcome"], result["signal"]) == ("hung", "SIGKILL")
-    assert result["cause"]["code"] == "stalled"
+    assert result["cause"]["code"] == "waiting"
     assert result["reason"].endswith("; it was then killed by SIGKILL")
 
 

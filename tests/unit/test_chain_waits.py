@@ -32,6 +32,8 @@ from harness.detect.chain.waits import wait_of
 from harness.detect.deadlock import awaited
 from harness.detect.observation import Doings
 from harness.detect.policy import Policy
+from harness.detect.tree import judge_tree
+from harness.detect.verdicts import Answer
 from harness.model import Machine
 from harness.model.world import Futex, GpuUse, Link, More
 from harness.stacks.parse.frames import Frame, Gil
@@ -278,6 +280,43 @@ def test_a_shared_semaphore_that_no_other_process_has_any_more_is_a_dead_end():
     found = wait(seen(process(1, thread(1, **SHARED)), futexes={1: futex}))
     assert found.detail == "waits for a semaphore or lock that processes share"
     assert kinds(found) == [Ends.DEAD]
+
+
+def test_a_shared_semaphore_that_a_program_may_map_by_its_name_waits_for_that_program():
+    """Nothing shows that there is one, so that it is no good end."""
+    futex = Futex(kind="shared", sharers=(1,), complete=False)
+    found = seen(process(1, thread(1, **SHARED)), futexes={1: futex})
+    chain = follow([MAIN], Facts(found))
+    assert (chain.end.kind, chain.end.seen) == (Ends.PROGRAM, False)
+    assert "only another program that maps this memory" in chain.describe()
+    assert judge_tree(found).processes[0].good is False
+    beside = seen(process(1, thread(1, **SHARED), thread(2, **READS)), futexes={1: futex})
+    assert follow([MAIN], Facts(beside)).end.kind is not Ends.PROGRAM
+
+
+@pytest.mark.parametrize(
+    ("handlers", "kind", "told"),
+    [
+        (("SIGTERM", "SIGUSR1"), Ends.OUTSIDE, "only its handler for SIGUSR1 could end that wait"),
+        (("SIGRTMIN+6",), Ends.OUTSIDE, "only its handler for SIGRTMIN+6 could end that wait"),
+        (("SIGTERM",), Ends.DEAD, "its process has no other thread"),
+        (None, Ends.DEAD, "its process has no other thread"),
+    ],
+)
+def test_a_lock_that_only_a_handler_could_release_waits_for_a_signal(handlers, kind, told):
+    """Many programs have such a handler, and few wait for it: it is no good end."""
+    found = seen(process(1), around=replace(ALONE, handlers=handlers))
+    chain = follow([MAIN], Facts(found))
+    assert (chain.end.kind, chain.end.seen) == (kind, kind is Ends.DEAD)
+    assert chain.describe().endswith(told)
+    one = judge_tree(found).processes[0]
+    assert (one.answer, one.good) == (Answer.STALLED, False)
+
+
+def test_a_worker_beside_comes_before_a_signal_that_nobody_may_send():
+    around = replace(ALONE, handlers=("SIGUSR1",))
+    found = seen(process(1), process(20, thread(20, **sleeps(12.0)), ppid=1), around=around)
+    assert follow([MAIN], Facts(found)).end.kind is Ends.CLOCK
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def link(**fields):
          "stalled", Ends.GPU_IDLE),
         (seen(process(1, thread(1, **awaits())), process(2, thread(2, state="T"), ppid=1)),
          "stopped", Ends.STOPPED),
+        (seen(process(1, thread(1, **sleeps(5.0))), rearmed={1: 3}), "waiting", Ends.POLLS),
     ],
 )  # fmt: skip
 def test_the_end_of_a_chain_is_the_cause(found, code, end):
@@ -430,7 +431,7 @@ def test_what_may_be_work_in_a_beat_is_doubted_and_stands_any_patience(doubted):
         assert one.look(now, MAY_WORK) is None
     assert one.told == [("doubt", "a")]
     late = replace(MAY_WORK.doings[1], seconds=1800.0)
-    assert one.look(1900.0, replace(MAY_WORK, doings={1: late})).code == "stalled"
+    assert one.look(1900.0, replace(MAY_WORK, doings={1: late})).code == "waiting"
 
 
 def test_a_hang_without_stacks_is_known_to_nobody(doubted):

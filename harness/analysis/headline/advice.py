@@ -19,8 +19,8 @@ _END: Mapping[str, str] = MappingProxyType(
     {
         "cycle": "let one of them take no part in the ring: neither can go on before the other",
         "dead": "find out why the one that is gone ended: nobody answers in its place",
-        "outside": "find out why the last process named here does not answer; a time limit for "
-        "the wait lets your program tell of it",
+        "outside": "find out who should bring about what it waits for; a time limit for the wait "
+        "lets your program tell of it",
         "network": "check that the other side is up, and give this call a time limit",
         "program": "look at the program that it waits for: it does not answer",
         "file_system": "check the file system and its server: the read or write does not return",

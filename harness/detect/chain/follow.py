@@ -58,7 +58,7 @@ class _Reached(msgspec.Struct, frozen=True):
         # Who has an executor ask a person waits for the answer, as a loop of events does.
         asks = self.end.kind is Ends.PERSON and runs_a_pool(self.path[-1], facts)
         guessed = not self.known and not asks and self.end.kind in _BY_GUESS
-        lost = self.end.kind in LOST or self.end.kind is Ends.IDLE
+        lost = self.end.kind in LOST or self.end.kind is Ends.IDLE or not self.end.seen
         aside = not facts.is_main(self.path[0])
         return guessed or lost, BEST_FIRST.index(self.end.kind), aside, len(self.path)
 
@@ -236,7 +236,8 @@ class _Walk:
             # A monitor works in a beat as well, and is no help to who looks for something.
             looked = any(self._certain[node] and self._looks(node) for node in one.path[:-1])
             return one.end.believed_s is not None and not looked
-        return kind not in _OF_NO_HELP and not (kind is Ends.CLOCK and self._is_new(one.path[-1]))
+        seen = one.end.seen and kind not in _OF_NO_HELP
+        return seen and not (kind is Ends.CLOCK and self._is_new(one.path[-1]))
 
     def _is_new(self, node: Node) -> bool:
         """True if a thread was not there yet when the stall was first inspected. A monitor of a

@@ -123,12 +123,18 @@ def _perhaps_by_a_timer(wait: Wait, node: Node, facts: Facts) -> Wait:
     return msgspec.structs.replace(wait, ends=(*wait.ends, end))
 
 
+def handled(node: Node, facts: Facts) -> tuple[str, ...]:
+    """The signals, no requests to end, that others may send and of which its process has a handler
+    of its own: that may release a lock."""
+    around = facts.surroundings(node.pid)
+    names = around.handlers if around is not None else None
+    return tuple(name for name in names or () if name not in _TO_END)
+
+
 def _senders(node: Node, facts: Facts) -> Sequence[Node]:
     """The threads of other processes by whom a handler of its own may be called: of children that
     end, and of any process of the tree that may soon send a signal which is no request to end."""
-    around = facts.surroundings(node.pid)
-    told = around is not None and any(name not in _TO_END for name in around.handlers or ())
-    every = in_tree(node, facts) if told else ()
+    every = in_tree(node, facts) if handled(node, facts) else ()
     soon = facts.group("soon", node.pid, lambda: tuple(n for n in every if _is_soon(n, facts)))
     return together(node, noticed(node, facts), soon)
 

@@ -92,6 +92,9 @@ class End(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds until the clock rings; None where that cannot be read."""
     sure: bool = True
     """False where another look could show something else."""
+    seen: bool = True
+    """False where it could only come from somebody of whom nothing is seen: a signal for which the
+    process has a handler, a program that has yet to open the memory it waits in."""
     believed_s: float | None = None
     """Seconds for which it is still believed to work in its beat; None where nothing tells that it
     may."""
@@ -208,7 +211,7 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
             "end": {
                 key: value
                 for key, value in msgspec.to_builtins(self.end).items()
-                if value not in (None, "")
+                if value not in (None, "") and (key, value) != ("seen", True)
             },
             "followed": self.followed,
             **({"ended_children": [one.evidence() for one in self.ended]} if self.ended else {}),

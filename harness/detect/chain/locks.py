@@ -107,8 +107,16 @@ def _without_owner(node: Node, thread: Thread, call: str, facts: Facts) -> Wait:
     else:
         told = "and other processes may share the futex"
     end = End(kind=Ends.UNKNOWN, detail=told, sure=False)
+    if futex is not None and futex.kind == "shared" and _alone(wait):
+        told = "and only another program that maps this memory could end that wait"
+        end = End(kind=Ends.PROGRAM, detail=told, seen=False, sure=False)
     ends = (*(one for one in wait.ends if one.kind is not Ends.DEAD), end)
     return msgspec.structs.replace(wait, known=False, ends=ends)
+
+
+def _alone(wait: Wait) -> bool:
+    """True if nobody of the tree is there who could end it."""
+    return any(end.kind is Ends.DEAD for end in wait.ends)
 
 
 def ownerless(node: Node, facts: Facts) -> Wait:
@@ -136,5 +144,8 @@ def ownerless(node: Node, facts: Facts) -> Wait:
         only = len(facts.threads(node.pid)) == 1
         told = "and its process has no other thread" if only else "and no other thread has work"
         end = End(kind=Ends.DEAD, detail=told)
+        if signals := helpers.handled(node, facts):
+            told = f"{told}: only its handler for {signals[0]} could end that wait"
+            end = End(kind=Ends.OUTSIDE, detail=told, seen=False)
         return Wait(code=code, detail=detail, known=False, ends=(end,))
     return Wait(code=code, detail=detail, on=on, known=False)
