@@ -87,6 +87,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """Bytes a second that a thread reads and writes, from which on it does more than look."""
     rearmed: int = 3
     """A clock that was armed again so often without a step is no end that can be waited for."""
+    restarts: int = 3
+    """Workers of a pool that have come and gone between the looks at it, and gave nothing."""
     looks_often: float = 3.0
     """Waits in a second from which on the looks at a tree are too rare to see each of them."""
     beat_works_s: float = 0.001

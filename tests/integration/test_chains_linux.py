@@ -142,6 +142,12 @@ for monitor in (asks, answers): threading.Thread(target=monitor, daemon=True).st
 print("ready 0", flush=True)
 done.acquire(); done.acquire()
 """
+RESTARTED = """
+import multiprocessing, os
+print("ready 0", flush=True)
+with multiprocessing.get_context("fork").Pool(2, initializer=os._exit, initargs=(3,)) as pool:
+    pool.map(abs, range(4))
+"""
 ATTACHED = {
     "items that a thread puts into a queue every 2 ms": (
         FROM_A_QUEUE, "alive", 0, ("in take is given something again and again",)),
@@ -165,6 +171,8 @@ ATTACHED = {
         STOPPED_CHILD, "stopped", 1, ("main at <string>:7", "waits for a child process")),
     "a future of a thread that reads from a socket": (
         FUTURE, "waiting", 0, ("waits for a future", "waits for an unaccepted connection to port")),
+    "a pool whose workers end as soon as they are started": (
+        RESTARTED, "stalled", 1, ("has workers that end one after the other", "at <string>:5")),
     "a folder in which a file is to appear": (
         FOLDER, "asleep", 0, ("main at <string>:4", "looks for something again and again")),
 }  # fmt: skip

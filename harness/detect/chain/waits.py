@@ -17,6 +17,7 @@ from harness.detect.chain import (
     helpers,
     locks,
     open_files,
+    restarted,
     scarcity,
 )  # fmt: skip
 from harness.detect.chain.facts import Facts
@@ -50,6 +51,9 @@ def wait_of(node: Node, facts: Facts) -> Wait:
     starved = scarcity.end(node, thread, facts)
     if starved is not None:
         return _only(starved, "memory")
+    fails = restarted.end(node, facts)
+    if fails is not None:
+        return _only(fails, "ended")
     if facts.serves(node):
         site = facts.site(node)
         told = site.description if site else "serves the driver of the GPU"
