@@ -7,9 +7,9 @@ lock without an owner is, which thread is an idle worker, which line of the user
 
 from __future__ import annotations
 
-from harness.detect import deadlock
 from harness.detect.activity import Pace
 from harness.detect.chain import (
+    children,
     clocks,
     files,
     gpus,
@@ -17,7 +17,6 @@ from harness.detect.chain import (
     helpers,
     locks,
     open_files,
-    restarted,
     scarcity,
 )  # fmt: skip
 from harness.detect.chain.facts import Facts
@@ -51,7 +50,7 @@ def wait_of(node: Node, facts: Facts) -> Wait:
     starved = scarcity.end(node, thread, facts)
     if starved is not None:
         return _only(starved, "memory")
-    fails = restarted.end(node, facts)
+    fails = children.failing(node, facts)
     if fails is not None:
         return _only(fails, "ended")
     if facts.serves(node):
@@ -191,9 +190,9 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
     if category is Category.GIL and not locks.holds_gil(node, facts):
         return locks.gil(node, facts)
     if thread.wchan == _VFORK:
-        return _child(node, "waits for a child that it starts", facts)
+        return children.awaited(node, "waits for a child that it starts", facts)
     if call in _CHILDREN or (not call and category is Category.CHILD):
-        return _child(node, "waits for a child process", facts, thread)
+        return children.awaited(node, "waits for a child process", facts, thread)
     if call in _SLEEPS or (call in ("select", "pselect6") and thread.args[:1] == (0,)):
         return _sleep(thread, facts)
     if call in _FUTEXES:
@@ -201,7 +200,7 @@ def _blocked(node: Node, thread: Thread, facts: Facts) -> Wait:
     if call in _SIGNALS:
         if facts.children(node.pid):
             # As timeout(1) and init programs wait: the end of a child is a signal to them.
-            return _child(node, "waits for a child process", facts)
+            return children.awaited(node, "waits for a child process", facts)
         return helpers.for_a_signal(node, call, facts)
     if call in _MESSAGES or call in _SEMAPHORES:
         what = "a message queue" if call in _MESSAGES else "a semaphore that processes share"
@@ -244,7 +243,7 @@ def _by_stack(node: Node, thread: Thread, facts: Facts) -> Wait:
     category = site.category
     signaled = site.description == SIGNALED and facts.children(node.pid)
     if category is Category.CHILD or signaled:  # the end of a child is a signal
-        return _child(node, "waits for a child process", facts)
+        return children.awaited(node, "waits for a child process", facts)
     if category is Category.SLEEP:
         return _sleep(thread, facts)
     if (at_gpu := gpus.waits(node, facts)) is not None:
@@ -278,20 +277,3 @@ def _sleep(thread: Thread, facts: Facts) -> Wait:
     else:
         end = End(kind=Ends.CLOCK, detail="sleeps", left_s=left)
     return _only(end, "sleep")
-
-
-def _child(node: Node, detail: str, facts: Facts, thread: Thread | None = None) -> Wait:
-    read = thread is not None and len(thread.args) > 1
-    only = deadlock.awaited(facts.call(thread), thread.args) if thread and read else None
-    children = [pid for pid in facts.children(node.pid) if only in (None, pid)]
-    on = tuple(n for pid in children for n in facts.candidates(pid))
-    if not on and not facts.observed.shows_waits:
-        # Who has no child does not wait for one: it is another user's, or its threads are not told.
-        end = End(kind=Ends.UNSEEN, detail=f"{detail}, which cannot be looked into")
-        return _only(end, "child")
-    if children:
-        names = " and ".join(facts.observed.name(pid) for pid in children[:2])
-        more = f" and {len(children) - 2} more" if len(children) > 2 else ""
-        return Wait(code="child", detail=f"{detail}: {names}{more}", on=on)
-    end = End(kind=Ends.UNKNOWN, detail=f"{detail}, which is not seen", sure=False)
-    return _only(end, "child")

@@ -1,4 +1,4 @@
-"""The workers of a pool that end as soon as they are started, again and again. Pure.
+"""The wait for children, and the workers of a pool that end as soon as they are started. Pure.
 
 An initializer that raises, or a module that cannot be loaded, ends each worker before its first
 task. `multiprocessing.Pool` starts another one, and whoever waits for a result waits for ever.
@@ -9,17 +9,36 @@ from __future__ import annotations
 import os
 from functools import partial
 
+from harness.detect import deadlock
 from harness.detect.activity import has_ended
 from harness.detect.chain.facts import Facts
-from harness.detect.chain.links import End, Ends, Node
-from harness.model import Process
+from harness.detect.chain.links import End, Ends, Node, Wait
+from harness.model import Process, Thread
 from harness.text.exits import ended
 
 _STARTS, _TAKES = "_handle_workers", "_handle_results"
 """The threads of a pool that start its workers, and that take what these give."""
 
 
-def end(node: Node, facts: Facts) -> End | None:
+def awaited(node: Node, detail: str, facts: Facts, thread: Thread | None = None) -> Wait:
+    """The wait for a child: any, or the one that the call names."""
+    read = thread is not None and len(thread.args) > 1
+    only = deadlock.awaited(facts.call(thread), thread.args) if thread and read else None
+    children = [pid for pid in facts.children(node.pid) if only in (None, pid)]
+    on = tuple(n for pid in children for n in facts.candidates(pid))
+    if not on and not facts.observed.shows_waits:
+        # Who has no child does not wait for one: it is another user's, or its threads are not told.
+        end = End(kind=Ends.UNSEEN, detail=f"{detail}, which cannot be looked into")
+        return Wait(code="child", detail=end.detail, ends=(end,))
+    if children:
+        names = " and ".join(facts.observed.name(pid) for pid in children[:2])
+        more = f" and {len(children) - 2} more" if len(children) > 2 else ""
+        return Wait(code="child", detail=f"{detail}: {names}{more}", on=on)
+    end = End(kind=Ends.UNKNOWN, detail=f"{detail}, which is not seen", sure=False)
+    return Wait(code="child", detail=end.detail, ends=(end,))
+
+
+def failing(node: Node, facts: Facts) -> End | None:
     """The end of a worker that is yet to fail, and of the threads of its pool that start workers
     and take what these give; None of all others."""
     process = facts.processes.get(node.pid)
