@@ -212,10 +212,5 @@ def lines(tree: Tree, watched: Watched) -> list[str]:
     return told + [f"  not read: {one}" for one in watched.not_read]
 
 
-def home(folder: Path, name: str) -> Path:
-    """The place of the only scenario's evidence in a run's folder."""
-    return folder / name / "0"
-
-
 def _stamp(moment: datetime) -> str:
     return moment.astimezone().isoformat(timespec="seconds")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import sys
+import threading
 from datetime import datetime, timezone
 
 from harness.cli import help, options
@@ -11,6 +13,7 @@ from harness.errors import Exit, HarnessError, UsageError
 
 LOOK_S = 2.0
 """Seconds for which a process is observed."""
+_LATER = ("harness.attach.result", "harness.report.html", "harness.session.conclude")
 
 
 def add(commands: help.Commands) -> None:
@@ -47,16 +50,20 @@ def add(commands: help.Commands) -> None:
     parser.set_defaults(command=run)
 
 
+def _load() -> None:
+    """Import what the answer and the reports need, while the process is observed: that waits."""
+    for name in _LATER:
+        importlib.import_module(name)
+
+
 def run(arguments: argparse.Namespace) -> int:
     import msgspec
     from rich.text import Text
 
-    from harness.attach import observe, result, target
+    from harness.attach import observe, target
     from harness.cli import consoles
     from harness.observe import process_names, processes
-    from harness.report import runjson, write_all
     from harness.session import plan
-    from harness.session.conclude import conclude
     from harness.session.folder import explain, new_folder, save_first
     from harness.supervise import debug
 
@@ -71,11 +78,18 @@ def run(arguments: argparse.Namespace) -> int:
         consoles.say(console, Text(f"observing process {pid} ({' '.join(argv)})"), "  ")
     began = datetime.now(timezone.utc)
     folder = new_folder(arguments.out)
+    loads = threading.Thread(target=_load)
+    loads.start()
     try:
-        home = result.home(folder, name)
+        home = folder / name / "0"
         home.mkdir(parents=True)
         with debug.writing(arguments.debug):
             watched = observe.watch(pid, arguments.seconds, home, arguments.signal_stacks)
+        loads.join()
+        from harness.attach import result
+        from harness.report import runjson, write_all
+        from harness.session.conclude import conclude
+
         (home / "state.json").write_bytes(result.state(watched))
         seen = result.run(watched, name, argv, began, ["harness", *sys.argv[1:]])
         run_result = conclude(result.compared(seen, home), folder)
