@@ -241,17 +241,27 @@ def _below_wrappers(starts: tuple[Node, ...], facts: Facts) -> tuple[Node, ...]:
     """All threads of the processes that the starts wait for, where these only wait for children:
     `timeout`, `sh`. Each of them could end its process.
 
-    When those are dead, so are these, whatever timers and signals they may have of their own.
+    When those are dead, so is the outermost of these, whatever timers and signals it may have of
+    its own: it would only end. But who waits for an inner one with a timer, as a script for
+    `timeout 60 test`, goes on when that rings.
     """
+    outermost = {node.pid for node in starts}
     for _ in range(_DEEP):
         waits = [wait_of(node, facts) for node in starts]
         if not waits or not all(w.code == "child" and w.on and not w.ends for w in waits):
             break
         if not all(_starts_no_other(node, facts) for node in starts):
             break
+        if any(_has_timer(node.pid, facts) for node in starts if node.pid not in outermost):
+            break
         pids = dict.fromkeys(node.pid for wait in waits for node in wait.on)
         starts = tuple(node for pid in pids for node in facts.threads(pid))
     return starts
+
+
+def _has_timer(pid: int, facts: Facts) -> bool:
+    around = facts.surroundings(pid)
+    return around is not None and bool(around.alarm or around.timers)
 
 
 def _starts_no_other(node: Node, facts: Facts) -> bool:

@@ -353,6 +353,29 @@ def test_a_wrapper_is_dead_as_what_it_wraps():
     assert (found.answer, found.decided_by) == (Answer.DEADLOCK, 2)
 
 
+@pytest.mark.parametrize(
+    ("shell", "timer", "dead"),
+    [(True, {"timers": 1}, False), (True, {"alarm": True}, False), (True, {}, True),
+     (False, {"timers": 1}, True)],
+)  # fmt: skip
+def test_a_script_goes_on_when_the_timer_of_what_it_waits_for_rings(shell, timer, dead):
+    """`timeout 60 test; next`: only the outermost wrapper has nobody that waits for it."""
+    wrapper = process(2, thread(2, **calls(PAUSE)), ppid=1)
+    tree = (wrapper, process(3, thread(3), ppid=2))
+    if not shell:
+        tree = (process(1, thread(1, **calls(PAUSE))), process(3, thread(3), ppid=1))
+    found = seen(*(process(1, thread(1, **awaits())),) * shell, *tree)
+    worlds = [
+        replace(one.worlds[1], surroundings=one.worlds[1].surroundings
+                | {tree[0].pid: replace(ALONE, **timer)})
+        for one in found.windows[-1]
+    ]  # fmt: skip
+    looks = zip(found.windows[-1], worlds, strict=True)
+    timed = tuple(replace(look, worlds={1: world}) for look, world in looks)
+    found = replace(found, windows=(timed, timed))
+    assert (judge(1, found).answer is Answer.DEADLOCK) == dead
+
+
 @pytest.mark.parametrize("lives", [False, True])
 def test_a_wrapper_goes_on_when_a_thread_that_lives_ends_what_it_wraps(lives):
     """A watchdog of the trainer calls os._exit, and the shell starts the trainer again."""
