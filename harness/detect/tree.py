@@ -10,7 +10,7 @@ import msgspec
 
 from harness.detect import registry
 from harness.detect.chain.facts import Facts
-from harness.detect.chain.links import Ends
+from harness.detect.chain.links import Ends, Node
 from harness.detect.observation import Observation
 from harness.detect.policy import Policy
 from harness.detect.ranks.attached import Job, judge_job, ranks_of
@@ -105,8 +105,12 @@ def _figures(pid: int, facts: Facts, waits: wait_site.Waits | None) -> dict[str,
         site = waits.overall
         if process.state in "Tt" and site.category is Category.RUNNING:
             site = msgspec.structs.replace(site, description="was running")
+        elif site.category is Category.RUNNING:
+            # A wait in code without names looks like work: the kernel knows that it sleeps.
+            at = facts.main(pid) if site.main else Node(pid, site.tid or 0)
+            site = facts.site(at) or site
         figures["wait_site"] = wait_site.describe(site)
-        figures["wait_category"] = waits.overall.category.value
+        figures["wait_category"] = site.category.value
         figures["fingerprint"] = waits.fingerprint
     went_on = facts.went_on(facts.main(pid))
     if went_on is not None:

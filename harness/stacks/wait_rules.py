@@ -127,7 +127,8 @@ RULES = tuple(
          r"|_?PyThreadState_Attach)$",
          "waits for Python's global interpreter lock"),
         (Category.IDLE,
-         r"^thread\.py:_worker$|^queues\.py:_feed$|^pool\.py:(worker|_handle_\w+)$|workq_kernreturn",
+         r"^thread\.py:_worker$|^queues\.py:_feed$|^pool\.py:(worker|_handle_\w+)$|workq_kernreturn"
+         r"|^faulthandler_thread$",
          "has nothing to do"),
         (Category.CHILD,
          r"^subprocess\.py:(wait|_wait|_try_wait|_?communicate)$|^popen_\w+\.py:(wait|poll)$"
@@ -164,6 +165,8 @@ WORKER = late.compile(
 )
 """The functions of a pool's thread: waiting right in here, it has nothing to do. More of them are
 in `harness.stacks.native_waits`."""
+REDRAWS = frozenset((("tqdm", "_monitor.py:run"),))
+"""The same of installed packages: threads that only draw the bars of others anew."""
 EVENTS = late.compile(r"^lib(open-pal|open-rte|pmix|prrte)\.|^(progress_engine|progress_threads)\b")
 """The libraries and functions in which threads of MPI begin that wait for its messages to itself.
 A clock wakes them each hour, whatever becomes of the ranks."""

@@ -24,6 +24,7 @@ from harness.stacks.wait_rules import (
     BLOCKING,
     EVENTS,
     NATIVE_LOCKS,
+    REDRAWS,
     RULES,
     SERVES_MPI,
     SIGNALED,
@@ -190,7 +191,7 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
     blocked = any(pattern.search(key) for key in keys[:tip] for pattern in BLOCKING)
     if thread.gil is Gil.WAITS or frame_names.interrupted(frames):
         return Category.GIL, "take_gil", "waits for Python's global interpreter lock"
-    worker = tip < len(frames) and WORKER.search(keys[tip])
+    worker = tip < len(frames) and _is_worker(frames[tip])
     # The ring's socket threads poll at full speed: running in their loop is no work either.
     if worker and (blocked or "SocketThread" in keys[tip]):
         return Category.IDLE, keys[tip], "has nothing to do"
@@ -214,6 +215,11 @@ def _judge(thread: ThreadStack) -> tuple[Category, str | None, str]:
     if wait:
         return wait[0].category, wait[1].bare, wait[0].description
     return _unmatched(thread)
+
+
+def _is_worker(frame: Frame) -> bool:
+    key = frame_names.key(frame)
+    return WORKER.search(key) is not None or (frame.installed, key) in REDRAWS
 
 
 def _waits_for_events(frames: Sequence[Frame]) -> bool:

@@ -31,6 +31,8 @@ from harness.detect.chain.links import Ends
 from harness.detect.tree import judge, judge_tree
 from harness.detect.verdicts import GOOD_ENDS, OF_END, Answer
 from harness.model.world import Futex, GpuUse, Link, More
+from harness.stacks.parse import ThreadStack
+from harness.stacks.parse.frames import native
 
 replace = msgspec.structs.replace
 
@@ -404,3 +406,16 @@ def test_the_process_that_decides_is_told_first_and_none_is_left_out(sleepers):
     assert {one.pid for one in found.processes} == {1, *(one.pid for one in children)}
     assert found.good == (5.0 in sleepers)
     assert (found.answer is Answer.DEADLOCK) == (set(sleepers) == {None})
+
+
+def test_a_wait_in_code_without_names_is_not_told_as_work():
+    """As of libgomp's barrier: it makes the system call itself."""
+    inner = native("???", None, None, "/lib/libgomp.so.1+0x1f823")
+    own = native("train()", "train.cpp", 11, "/opt/train")
+    waits = twice(ThreadStack(frames=(inner, own), tid=1, main=True))
+    told = judge(1, seen(process(), stacks=waits)).evidence
+    assert told["wait_site"] == "is blocked, from train.cpp:11 in train"
+    assert told["wait_category"] == "unknown"
+    told = judge(1, seen(SPIN, later=(busy(SPIN),), stacks=waits)).evidence
+    assert told["wait_site"].startswith("is running")
+    assert told["wait_category"] == "running"

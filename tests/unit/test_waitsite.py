@@ -274,6 +274,18 @@ def test_a_worker_of_the_cuda_backend_is_idle_until_a_task_comes() -> None:
     assert wait_site.wait_site(waits).category is Category.IDLE
 
 
+def test_who_draws_bars_or_dumps_stacks_later_has_nothing_to_do_with_the_training() -> None:
+    frame = py("run", "_monitor.py")
+    waits = (c("sem_clockwait"), py("wait", "threading.py", system=True))
+    dumps = (c("sem_clockwait"), c("PyThread_acquire_lock_timed"), c("faulthandler_thread"))
+    tqdm = msgspec.structs.replace(frame, installed="tqdm")
+    for frames in (dumps, (*waits, tqdm)):
+        assert wait_site.wait_site(thread(*frames, tid=2)).category is Category.IDLE
+    # A user's own file of that name may do anything.
+    assert wait_site.wait_site(thread(*waits, frame, tid=2)).category is Category.LOCK
+    assert wait_site.wait_site(thread(tqdm, tid=2)).category is Category.RUNNING
+
+
 def test_a_driver_thread_is_not_taken_for_the_cause() -> None:
     driver = thread(c("poll"), c("???", False), tid=2)
     assert overall(thread(*EVAL), driver) is Category.STREAM_EVALUATION

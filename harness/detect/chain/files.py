@@ -29,6 +29,8 @@ _PRINTS = {"pipe": _SENDS | OF_SEVERAL, "terminal": _SENDS}
 """The calls in which a thread may wait until its output is taken, by what it prints to. A server in
 our own process, as a test has one, is at the other end of a socket."""
 _NETWORK_FS = ("nfs", "cifs", "smb", "9p", "fuse", "ceph", "lustre", "afs", "gpfs")
+_OF_PROCESSES = {"lock": "a lock that is held by", "pidfd": "the end of"}
+"""What is waited for of the processes at the other end, where it is nothing that has a name."""
 _FUSE_WAIT = "request_wait_answer"
 _OF_A_RING = "io_uring_enter"
 """What is awaited in an io_uring is not shown: any process may be at its other end. The ring may be
@@ -214,14 +216,14 @@ def _peers(node: Node, link: Link, facts: Facts) -> Wait:
     outside = [pid for pid in link.peers if pid not in facts.processes]
     on = tuple(n for pid in inside for n in facts.candidates(pid))
     names = " and ".join(facts.observed.name(pid) for pid in (inside or outside)[:2])
-    verb = "lock that is held by" if code == "lock" else f"{link.told} to"
+    what = _OF_PROCESSES.get(code, f"{link.told} to")
     ends = tuple(
         End(kind=Ends.PROGRAM, detail=f"waits for {facts.observed.name(pid)}, another program")
         for pid in outside[:4]
         if not inside
     )
-    named = f"waits for a {verb} {names}" if code == "lock" else f"waits for {verb} {names}"
-    return Wait(code=code, detail=named, on=on, may=_may(node, link, inside, facts), ends=ends)
+    detail, may = f"waits for {what} {names}", _may(node, link, inside, facts)
+    return Wait(code=code, detail=detail, on=on, may=may, ends=ends)
 
 
 def _may(node: Node, link: Link, inside: Sequence[int], facts: Facts) -> Sequence[Node]:
