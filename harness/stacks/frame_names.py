@@ -10,6 +10,8 @@ from harness.text import late
 
 COMPREHENSIONS = ("<genexpr>", "<listcomp>", "<dictcomp>", "<setcomp>")
 """A thread is caught in one of these or in the function around it by chance."""
+_MADE = "<string>"
+"""The file of code that was made from a text, as of `python -c` as well."""
 _EVALUATOR = late.compile(r"_?PyEval_EvalFrame(Default|Ex)?$")
 
 
@@ -62,7 +64,9 @@ def last(qualified: str) -> str:
 def python_frame(frames: Sequence[Frame]) -> str | None:
     code = [frame for frame in frames if frame.python]
     others = [frame for frame in code if not frame.system] or code[:1]
-    own = next((frame for frame in others if not frame.ours), others[0] if others else None)
+    # What `exec` has made, such as a property of multiprocessing, stands in no file of the user's.
+    written = [frame for frame in others if frame.file != _MADE or others[-1].file == _MADE]
+    own = next((frame for frame in written if not frame.ours), others[0] if others else None)
     return f"{own.file}:{own.line} in {last(own.function)}" if own else None
 
 

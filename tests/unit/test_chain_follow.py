@@ -22,6 +22,7 @@ from observations import (
     sleeps,
     stack,
     thread,
+    twice,
 )
 
 from harness.detect.chain import follow as follow_module
@@ -115,6 +116,35 @@ def test_a_heartbeat_that_nobody_waits_for_is_no_end():
     assert found.end.kind is Ends.CYCLE
     assert path(found) == [(1, "mutex"), (2, "mutex")]
     assert found.describe().endswith("main and thread 2 wait for one another")
+
+
+@pytest.mark.parametrize(
+    ("frames", "left", "kind"),
+    [
+        (("threading.py:wait", "threading.py:run"), 1800.0, Ends.OUTSIDE),
+        (("threading.py:wait", "threading.py:run"), 50.0, Ends.CLOCK),
+        (("threading.py:wait", "py:load"), 1800.0, Ends.CLOCK),
+        (None, 1800.0, Ends.CLOCK),
+    ],
+)
+def test_a_late_timer_beside_a_wait_does_not_hide_it(frames, left, kind):
+    """The `Timer` of a checkpoint in half an hour. It may be what ends the wait: it is believed."""
+    main = process(1, thread(1), thread(2, wakes_in=left))
+    timer = stack("sem_clockwait", *frames, tid=2, main=False) if frames else None
+    found = chain(seen(main, stacks={1: ((timer,), (timer,))} if timer else {}))
+    assert (found.end.kind, found.believed) == (kind, kind is Ends.OUTSIDE)
+    if kind is Ends.OUTSIDE:
+        assert found.end.believed_s == left
+        assert found.describe().endswith("; wakes in 30 min")
+
+
+def test_a_late_timer_that_is_joined_is_waited_for():
+    joins = stack("sem_wait", "threading.py:join", "py:main")
+    timer = stack("sem_clockwait", "threading.py:wait", "threading.py:run", tid=2, main=False)
+    main = process(1, thread(1), thread(2, wakes_in=300.0), thread(3))
+    other = stack("sem_wait", "py:load", tid=3, main=False)
+    found = chain(seen(main, stacks=twice(joins, timer, other)))
+    assert (found.end.kind, found.end.left_s) == (Ends.CLOCK, 300.0)
 
 
 def test_a_thread_that_waits_for_itself_is_told_so():

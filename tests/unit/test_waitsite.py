@@ -223,6 +223,17 @@ def test_a_frame_of_ours_is_not_the_users_line() -> None:
     assert alone.python_frame.startswith("collectives.py:")
 
 
+def test_code_that_exec_has_made_is_not_the_users_line() -> None:
+    """As the property of a `multiprocessing.Value` that takes its lock."""
+    made = py("getvalue", "<string>", 3)
+    for frames, line in ((MAIN, "train.py:7 in step"), ((), "<string>:3 in getvalue")):
+        site = wait_site.wait_site(thread(c("sem_wait"), made, *frames))
+        assert site.python_frame == line
+    run = py("<module>", "<string>", 1)  # python -c
+    site = wait_site.wait_site(thread(c("sem_wait"), made, run))
+    assert site.python_frame == "<string>:3 in getvalue"
+
+
 def test_python_frames_alone_do_not_claim_that_a_thread_runs() -> None:
     assert overall(thread(*MAIN, native=False)) is Category.UNKNOWN
     assert overall(thread(*MAIN, native=False, running=True)) is Category.RUNNING

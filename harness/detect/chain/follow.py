@@ -24,7 +24,7 @@ from harness.detect.chain.links import (
     Node,
     Wait,
 )
-from harness.detect.chain.paced import Beat, beat, each_s, left_s, unchanged
+from harness.detect.chain.paced import Beat, beat, each_s, left_s, may_serve, unchanged
 from harness.detect.chain.waits import wait_of
 from harness.text import units
 
@@ -173,7 +173,7 @@ class _Walk:
         while todo:
             node = todo.popleft()
             wait = self._wait(node)
-            ends = wait.ends if certain[node] else map(_guessed, wait.ends)
+            ends = wait.ends if certain[node] else [self._guessed(end, node) for end in wait.ends]
             found += [_Reached(end, _path(node, before), certain[node]) for end in ends]
             joins = facts.joins(node)
             if joins:
@@ -190,6 +190,22 @@ class _Walk:
                     self._reach(other, node, certain=certain[node] and wait.known, tied=tied)
                     todo.append(other)
         return found
+
+    def _guessed(self, end: End, node: Node) -> End:
+        """An end of which nobody is known to wait for it."""
+        change, left = msgspec.structs.replace, end.left_s or 0.0
+        if end.kind is Ends.OUTSIDE:
+            # A signal is then no reason to believe in it: many programs have a thread for one.
+            return change(end, believed_s=None)
+        if end.kind is not Ends.CLOCK or left <= self._facts.policy.alarm_s:
+            return end
+        waiting = _path(node, self._before)[:-1]
+        if self._tied[node] or node in self._joined or may_serve(node, waiting, self._facts):
+            return end
+        # Such as a `Timer` for the next checkpoint: in nobody's code, it need not be for this wait.
+        told = f"wakes in {units.duration(left)}"
+        late = change(end, kind=Ends.OUTSIDE, detail=told, left_s=None, sure=False)
+        return change(late, believed_s=round(left, 1))
 
     def _wait(self, node: Node) -> Wait:
         wait = self._waits.get(node)
@@ -274,14 +290,6 @@ class _Walk:
             and not _is_beside(node, self._waits, self._joined, self._facts)
         ]
         return (*way, *may_end) if len(may_end) == 1 else way
-
-
-def _guessed(end: End) -> End:
-    """An end of which nobody is known to wait for it: a signal is then no reason to believe in it,
-    for many programs have a thread that waits for one."""
-    if end.kind is not Ends.OUTSIDE:
-        return end
-    return msgspec.structs.replace(end, believed_s=None)
 
 
 def _is_beside(

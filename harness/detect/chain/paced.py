@@ -101,14 +101,16 @@ def _guessed(node: Node, waiting: Sequence[Node], facts: Facts) -> Beat:
     """The beat of a thread that only may be waited for: it must be in code of the user's own, or in
     that of a library in which one of those on the way to it waits."""
     did = _believed(node, facts)
-    if did is None or not _may_serve(node, waiting, facts):
+    if did is None or not may_serve(node, waiting, facts):
         return Beat.VAIN
     computes = (each_s(node, facts) or 0.0) >= facts.policy.beat_may_work_s
     changes = did.varied and not did.written
     return Beat.MAY_WORK if computes or changes or _moves_bytes(did) else _in_vain(did, facts)
 
 
-def _may_serve(node: Node, waiting: Sequence[Node], facts: Facts) -> bool:
+def may_serve(node: Node, waiting: Sequence[Node], facts: Facts) -> bool:
+    """True if a thread that only may be waited for is in code of the user's own, or of a library in
+    which one of those that wait is, or nothing shows where it is."""
     stack, site = facts.stack(node), facts.site(node)
     if stack is None or site is None or frame_names.hides_python(stack):
         return True
