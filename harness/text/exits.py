@@ -16,3 +16,13 @@ def signal_name(number: int) -> str:
 def ended(code: int) -> str:
     """`exited with code 3`, or `was killed by SIGKILL` of the exit code -9."""
     return f"was killed by {signal_name(-code)}" if code < 0 else f"exited with code {code}"
+
+
+def of_child(name: str, how: str, oom_killer: bool | None) -> str:
+    """Such as `process 12 (python ...), its child, was killed by SIGKILL`; `how` as of `ended`."""
+    text = f"{name}, its child, {how}"
+    if oom_killer:
+        return f"{text}, probably by the kernel's out-of-memory killer"
+    if oom_killer is False and how.endswith("SIGKILL"):
+        return f"{text}, not by the kernel's out-of-memory killer"
+    return text

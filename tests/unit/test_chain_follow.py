@@ -279,7 +279,7 @@ def test_of_several_ends_the_best_one_decides_wherever_it_is(order, count):
         assert found.end.kind is min(rest, key=BEST_FIRST.index)
         assert {end.kind for end in found.all_ends} == set(kinds)
     else:
-        assert found.end.kind in (Ends.IDLE, Ends.CYCLE)
+        assert found.end.kind in LOST
 
 
 def test_every_end_has_its_place_in_the_order():
@@ -358,6 +358,17 @@ def test_threads_that_wait_for_one_another_beside_idle_ones_are_a_cycle(waits):
     assert (found.end.kind, [link.tid for link in found.links]) == (Ends.CYCLE, [1, 2])
 
 
+def test_who_waits_beside_idle_threads_alone_waits_for_nobody(waits):
+    """As at a queue of its own process, whose writer was a child that has ended."""
+    graph = {node(1): on(2), node(2): on(3, code="own"), node(3): on(ends=(Ends.IDLE,))}
+    found = waits(graph)
+    assert (found.end.kind, [link.tid for link in found.links]) == (Ends.DEAD, [1, 2])
+    assert found.end.detail == "and no other thread has work"
+    graph |= {node(1): on(2, 4), node(4): on(1)}
+    found = waits(graph)
+    assert (found.end.kind, [link.tid for link in found.links]) == (Ends.CYCLE, [1, 4])
+
+
 def test_of_starts_that_all_hang_the_main_thread_is_told(waits):
     graph = {node(1): on(ends=(Ends.NETWORK,)), node(2): on(ends=(Ends.NETWORK,))}
     assert [link.tid for link in waits(graph, node(2), node(1)).links] == [1]
@@ -387,8 +398,11 @@ def test_whoever_waits_for_whom_there_is_one_end_and_a_way_to_it(data, count):
     assert len(set(tids)) == len(tids)
     for one, other in itertools.pairwise(tids):
         assert node(other) in graph[node(one)].on
-    if found.end.kind is not Ends.CYCLE:
-        assert found.end in graph[node(tids[-1])].ends
+    last = graph[node(tids[-1])]
+    if found.end.kind is Ends.DEAD and found.end not in last.ends:
+        assert not any(graph[other].on for other in last.on)
+    elif found.end.kind is not Ends.CYCLE:
+        assert found.end in last.ends
     kinds = {end.kind for end in reachable(graph)}
     if kinds & (ALIVE - {Ends.PERSON}):
         assert found.alive, "a person who is reached by a guess alone may not decide"

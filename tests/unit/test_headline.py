@@ -77,6 +77,20 @@ def test_a_deadlock_names_both_places_the_ring_and_the_cure():
     assert [link.ring for link in made.chain] == [False, False, True]
 
 
+def test_a_child_that_died_is_named_and_is_what_to_look_at():
+    waits = {"name": "main", "wait": "queue", "detail": "waits for a queue", "place": "a.py:3 in f"}
+    nobody = {"kind": "dead", "detail": "and its process has no other thread"}
+    killed = {"name": "process 7 (python)", "signal": "SIGKILL", "oom_killer": True}
+    fine = {"name": "process 6 (git)", "exit_code": 0, "oom_killer": False}
+    made = headline.of(hung([waits], nobody, evidence={"ended_children": [fine, killed]}), info())
+    died = "was killed by SIGKILL, probably by the kernel's out-of-memory killer"
+    assert made.who[1:] == (nobody["detail"], f"process 7 (python), its child, {died}")
+    assert made.now.startswith("find out why the one that is gone ended")
+    made = headline.of(hung([waits], nobody, evidence={"ended_children": [fine]}), info())
+    assert made.who[-1] == "process 6 (git), its child, exited with code 0"
+    assert made.now.startswith("look who should give that lock back")
+
+
 def test_a_lock_that_is_taken_twice_has_another_cure():
     made = headline.of(hung(LOCKS[:1], RING | {"detail": "waits for itself"}))
     assert "RLock" in made.now

@@ -129,6 +129,8 @@ def hang(result: ScenarioResult, cause: Cause) -> str:
         return "start the child with the spawn method: MLX does not work after a fork"
     if kind == "cycle" and (advice := _ring(evidence.get("chain") or ())):
         return advice
+    if kind in ("cycle", "dead") and any(map(ended_badly, evidence.get("ended_children") or ())):
+        return _END["dead"]
     if kind == "dead" and _to_itself(evidence):
         if _by_a_loop(evidence):
             return "look what its tasks await: nothing is left that would wake their loop of events"
@@ -138,6 +140,11 @@ def hang(result: ScenarioResult, cause: Cause) -> str:
     if (end := kind or cause.code) in _END:
         return _END[end]
     return "look at the stacks: the first line of your own is where it stands"
+
+
+def ended_badly(child: Mapping[str, Any]) -> bool:
+    """True of an ended child, as evidence has it, that a signal killed or that failed."""
+    return bool(child.get("signal") or child.get("exit_code"))
 
 
 def _ring(chain: Sequence[Mapping[str, Any]]) -> str:

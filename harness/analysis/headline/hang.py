@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from harness.analysis.headline import advice
 from harness.detect.ranks.phrases import named
 from harness.model import Cause, RankResult, ScenarioResult, Standing
-from harness.text import late, phrases
+from harness.text import exits, late, phrases
 from harness.text.places import parsed
 from harness.text.units import duration
 
 MOST = 6
 """Lines on who waits, at most."""
+_DEAD = 2
+"""Lines on children that have ended, at most."""
 _FROM = late.compile(r", from (\S+:\d+(?: in .+?)?)(?=$|; )")
 """The user's place in a wait site."""
 
@@ -104,11 +107,22 @@ def _who(result: ScenarioResult, cause: Cause, links: tuple[Link, ...]) -> Itera
     # The last one's own state is told with it.
     if end is not None and end.detail not in [link.detail for link in told]:
         yield end.detail
+    yield from islice(_ended(cause.evidence), _DEAD)
     if not links:
         site = str(cause.evidence.get("wait_site") or "")
         yield cause.summary + since
         if site and site not in cause.summary:
             yield site
+
+
+def _ended(evidence: Mapping[str, Any]) -> Iterator[str]:
+    """The children that have ended: those that ended badly, if any did."""
+    every = evidence.get("ended_children") or ()
+    for child in [one for one in every if advice.ended_badly(one)] or every:
+        name, code = str(child.get("name")), child.get("exit_code")
+        by = child.get("signal")
+        how = f"was killed by {by}" if by else f"exited with code {code}"
+        yield exits.of_child(name, how, child.get("oom_killer"))
 
 
 def _in_a_file(place: str) -> bool:

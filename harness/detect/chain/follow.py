@@ -272,7 +272,10 @@ class _Walk:
         if beside:
             nobody = _nobody(beside, self._certain, facts)
             return [msgspec.structs.replace(nobody, path=self._to_joined(nobody.path))]
-        ring = _ring(self._start, self._waits)
+        ring, closed = _ring(self._start, self._waits)
+        if not closed:
+            idle = End(kind=Ends.DEAD, detail="and no other thread has work")
+            return [*others, _Reached(idle, ring, True)]
         names = " and ".join(facts.name(node) for node in dict.fromkeys(ring))
         detail = f"{names} wait for one another" if len(set(ring)) > 1 else "waits for itself"
         return [*others, _Reached(End(kind=Ends.CYCLE, detail=detail), ring, True)]
@@ -363,19 +366,27 @@ def _path(node: Node, before: Mapping[Node, Node | None]) -> tuple[Node, ...]:
     return tuple(reversed(path))
 
 
-def _ring(start: Node, waits: Mapping[Node, Wait]) -> tuple[Node, ...]:
-    """The way from `start` into a cycle and once around it, by a shorter one if that is long."""
+def _ring(start: Node, waits: Mapping[Node, Wait]) -> tuple[tuple[Node, ...], bool]:
+    """The way from `start` into a cycle and once around it, by a shorter one if that is long.
+
+    False beside a way that leads to none: who waits last waits for idle threads alone.
+    """
+    waiting = {node for node, wait in waits.items() if wait.on}
+    around = set(waiting)
+    while out := {node for node in around if around.isdisjoint(waits[node].on)}:
+        around -= out
     path: list[Node] = []
     node = start
     while node not in path:
         path.append(node)
-        following = [other for other in waits[node].on if other in waits and waits[other].on]
+        on = waits[node].on
+        following = [other for other in on if other in (around if start in around else waiting)]
         if not following:
             break
-        back = [other for other in path if len(path) >= _LONG and other in waits[node].on]
+        back = [other for other in path if len(path) >= _LONG and other in on]
         others = (other for other in following if other not in path)
         node = back[0] if back else next(others, following[0])
-    return tuple(path)
+    return tuple(path), start in around
 
 
 def _link(node: Node, wait: Wait, facts: Facts) -> ChainLink:

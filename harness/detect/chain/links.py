@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Collection, Sequence
 from enum import Enum
 from typing import Any, NamedTuple
@@ -145,12 +144,7 @@ class EndedChild(msgspec.Struct, frozen=True, kw_only=True):
 
     def describe(self) -> str:
         """Such as `process 12 (python ...), its child, was killed by SIGKILL`."""
-        text = f"{self.name}, its child, {exits.ended(self.code)}"
-        if self.oom_killer:
-            return f"{text}, probably by the kernel's out-of-memory killer"
-        if self.oom_killer is False and self.code == -signal.SIGKILL:
-            return f"{text}, not by the kernel's out-of-memory killer"
-        return text
+        return exits.of_child(self.name, exits.ended(self.code), self.oom_killer)
 
     def evidence(self) -> dict[str, Any]:
         """The child as it stands in `cause.evidence` of run.json."""
