@@ -128,7 +128,7 @@ RULES = tuple(
          "waits for Python's global interpreter lock"),
         (Category.IDLE,
          r"^thread\.py:_worker$|^queues\.py:_feed$|^pool\.py:(worker|_handle_\w+)$|workq_kernreturn"
-         r"|^faulthandler_thread$",
+         r"|^faulthandler_thread$|^managers\.py:serve_forever$",
          "has nothing to do"),
         (Category.CHILD,
          r"^subprocess\.py:(wait|_wait|_try_wait|_?communicate)$|^popen_\w+\.py:(wait|poll)$"

@@ -179,6 +179,29 @@ def test_who_spins_may_wait_for_what_a_process_beside_it_does():
     assert chain(seen(*family, **spins, only_wait=frozenset({5}))).end.kind is Ends.CLOCK
 
 
+@pytest.mark.parametrize(
+    ("call", "ends"),
+    [("queue.py:get", (Ends.CYCLE, [1, 6, 7])), ("connection.py:recv", (Ends.DEAD, [1]))],
+)
+def test_of_the_server_of_a_manager_the_thread_answers_that_is_called(call, ends):
+    """Its main thread looks once a second whether it is to end."""
+    main = stack("sem_clockwait", "threading.py:wait", "managers.py:serve_forever", tid=5)
+    serves = stack("sem_wait", call, "managers.py:serve_client", tid=6, main=False)
+    rest = stack("read", "connection.py:recv", "managers.py:serve_client", tid=7, main=False)
+    few = {"cpu_s": 0.1}
+    server = (thread(5, wakes_in=0.5), thread(6, **few), thread(7, **READS, **few))
+    found = seen(
+        process(1, thread(1, **READS)),
+        process(5, *server, ppid=1),
+        links={n: (Link(told="a socket", kind="local_socket", peers=(p,)),)
+               for n, p in ((1, 5), (7, 1))},
+        stacks={5: ((main, serves, rest),)},
+        rearmed={5: 9},
+    )  # fmt: skip
+    told = chain(found)
+    assert (told.end.kind, [link.tid for link in told.links]) == ends
+
+
 def test_only_the_end_of_a_process_ends_a_wait_for_it():
     found = seen(
         process(1, thread(1, **READS)),

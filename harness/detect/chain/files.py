@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import msgspec
 
@@ -11,6 +12,7 @@ from harness.detect.chain.groups import together
 from harness.detect.chain.helpers import (
     OF_SEVERAL,
     TAKES_A_SIGNAL,
+    answering,
     children,
     for_a_signal,
     from_outside,
@@ -214,7 +216,8 @@ def _peers(node: Node, link: Link, facts: Facts) -> Wait:
         return _nobody(link, own, code)
     inside = [pid for pid in link.peers if pid in facts.processes and pid != node.pid]
     outside = [pid for pid in link.peers if pid not in facts.processes]
-    on = tuple(n for pid in inside for n in facts.candidates(pid))
+    answers = facts.candidates if code in _OF_PROCESSES else partial(answering, facts=facts)
+    on = tuple(n for pid in inside for n in answers(pid))
     names = " and ".join(facts.observed.name(pid) for pid in (inside or outside)[:2])
     what = _OF_PROCESSES.get(code, f"{link.told} to")
     ends = tuple(

@@ -10,6 +10,7 @@ from harness.detect.chain.facts import Facts
 from harness.detect.chain.groups import together
 from harness.detect.chain.links import LOST, End, Ends, Node, Wait
 from harness.detect.chain.paced import left_s
+from harness.stacks import frame_names
 from harness.stacks.wait_rules import Category
 from harness.text import late, units
 
@@ -51,6 +52,27 @@ def workers(node: Node, elsewhere: Sequence[Node], facts: Facts) -> Sequence[Nod
     every = facts.at_work(node.pid)
     own = facts.group("pool", node.pid, lambda: tuple(n for n in every if runs_a_pool(n, facts)))
     return together(node, own, tuple(n for n in elsewhere if runs_a_pool(n, facts)))
+
+
+def answering(pid: int, facts: Facts) -> tuple[Node, ...]:
+    """The threads of a process that may answer at its end of a pipe or socket, certainly.
+
+    The main thread of the server of a `multiprocessing.Manager` only waits for its end: a thread
+    for each client answers, and is at work unless it waits for the next call.
+    """
+    if not _has(facts.main(pid), "serve_forever", facts):
+        return facts.candidates(pid)
+    at_calls = tuple(node for node in facts.threads(pid) if _has(node, "serve_client", facts))
+    return at_calls or facts.candidates(pid)
+
+
+def _has(node: Node, function: str, facts: Facts) -> bool:
+    """True if a thread is in this function of a manager's server, and waits for no call in it."""
+    stack = facts.stack(node)
+    frames = [frame for frame in stack.frames if frame.python] if stack is not None else []
+    keys = [frame_names.key(frame) if frame.system else "" for frame in frames]
+    place = f"managers.py:{function}"
+    return place in keys and keys[: keys.index(place)][-1:] != ["connection.py:recv"]
 
 
 def helpers(node: Node, facts: Facts, first: Sequence[Node] = ()) -> Sequence[Node]:
