@@ -66,7 +66,9 @@ def python_frame(frames: Sequence[Frame]) -> str | None:
     others = [frame for frame in code if not frame.system] or code[:1]
     # What `exec` has made, such as a property of multiprocessing, stands in no file of the user's.
     written = [frame for frame in others if frame.file != _MADE or others[-1].file == _MADE]
-    own = next((frame for frame in written if not frame.ours), others[0] if others else None)
+    theirs = [frame for frame in written if not frame.ours] or others
+    users = (one for one in theirs if one.installed is None and one.file != _MADE)
+    own = next(users, theirs[0] if theirs else None)
     return f"{own.file}:{own.line} in {last(own.function)}" if own else None
 
 

@@ -128,7 +128,7 @@ def test_a_report_is_titled_by_the_process_and_counts_no_steps(found, answer):
     assert f'failures="{int(found is DEAD)}"' in junit.render(run).decode()
 
 
-@pytest.mark.parametrize(("state", "does"), [("T", "was"), ("t", "was"), ("S", "is")])
+@pytest.mark.parametrize(("state", "does"), [("T", "was"), ("t", "was"), ("R", "is")])
 def test_what_is_stopped_is_not_said_to_run(state, does):
     spins = (stack("py:spin"),)
     held = process(1, thread(1, state=state, syscall=None), state=state)

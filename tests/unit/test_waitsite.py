@@ -234,6 +234,16 @@ def test_code_that_exec_has_made_is_not_the_users_line() -> None:
     assert site.python_frame == "<string>:3 in getvalue"
 
 
+def test_the_users_line_comes_before_that_of_an_installed_package() -> None:
+    package = msgspec.structs.replace(py("thread_map", "concurrent.py", 163), installed="tqdm")
+    site = wait_site.wait_site(thread(c("sem_wait"), package, *MAIN))
+    assert site.python_frame == "train.py:7 in step"
+    run = py("<module>", "<string>", 1)
+    for rest in ((), (run,)):  # python -m tqdm, python -c
+        site = wait_site.wait_site(thread(c("sem_wait"), package, *rest))
+        assert site.python_frame == "concurrent.py:163 in thread_map"
+
+
 def test_python_frames_alone_do_not_claim_that_a_thread_runs() -> None:
     assert overall(thread(*MAIN, native=False)) is Category.UNKNOWN
     assert overall(thread(*MAIN, native=False, running=True)) is Category.RUNNING
