@@ -1,7 +1,8 @@
 """The clocks that threads wait for: when each rings, and how often it was armed anew. Pure.
 
 A tool that stops a process interrupts its waits. The kernel then restarts a timed one as another
-system call, whose timeout cannot be read, or with the rest of its time: neither is a new clock.
+system call, whose timeout cannot be read, or with the rest of its time: neither is a new clock. Nor
+is that of the wait for the interpreter's lock, which a thread arms anew every 5 ms while it works.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ _POLL_ARGS = 3
 """The arguments of `poll`, which alone becomes another call without having a clock."""
 _LATER_S, _LATER = 0.05, 0.02
 """A clock that rings so much later than before was armed anew: in seconds, or as a share."""
+_BRIEF_S = 0.01
+"""A clock that rings so soon is that of the interpreter's lock, or ends so often that the wakes of
+its thread tell."""
 
 
 class _Clock(msgspec.Struct):
@@ -93,6 +97,8 @@ class Clocks:
             self._untimed[thread.tid] = thread.syscall, thread.args
             return thread
         self._untimed.pop(thread.tid, None)
+        if thread.wakes_in < _BRIEF_S:
+            return thread
         rings = t + thread.wakes_in
         if clock is None or clock.syscall != thread.syscall:
             armed = 0 if clock is None else clock.armed + 1

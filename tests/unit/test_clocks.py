@@ -69,6 +69,16 @@ def test_another_call_with_a_clock_is_armed_anew():
     assert watch.armed == 2
 
 
+def test_the_waits_for_the_interpreters_lock_arm_no_clock():
+    """A main thread that computes beside another one, and then sleeps once."""
+    watch = Watch()
+    gil = {"syscall": number("futex"), "args": (0x7F00, 137, 0, 64, 0, 0)}
+    for t in range(9):
+        watch.look(float(t), switches=40 + t, **gil, wakes_in=0.004)
+    watch.look(9.0, switches=50, **sleeps(10.0))
+    assert watch.armed == 0
+
+
 def test_a_wait_without_a_clock_in_between_counts_for_nothing():
     watch = Watch()
     watch.look(0.0, **sleeps(10.0))

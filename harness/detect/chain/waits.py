@@ -140,7 +140,21 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
     timed = thread.wakes_in is not None or facts.category(node) is Category.SLEEP
     # Who is woken in a futex without a timeout, again and again, looks as well.
     looks = timed or facts.call(thread) in _FUTEXES
-    return looks and (pace.sleeps or pace.switches or 0) >= facts.policy.rearmed
+    # A thread that has lost its core to others, and not waited, was switched as well.
+    waked = (pace.switches if pace.sleeps is None else pace.sleeps) or 0
+    if not looks or waked < facts.policy.rearmed:
+        return False
+    # It has waked while it did something else, and has one long wait since then.
+    every = facts.motion(node.pid).seconds / waked
+    long = thread.wakes_in is not None and thread.wakes_in > facts.policy.early_ring * every
+    return not (long and _stands(node, facts))
+
+
+def _stands(node: Node, facts: Facts) -> bool:
+    """True if a thread did not wake in the last window."""
+    more = [look.more.get(node.pid) for look in facts.observed.windows[-1]]
+    counts = {None if one is None else one.sleeps.get(node.tid) for one in more}
+    return len(counts) == 1 and None not in counts
 
 
 def _polling(node: Node, thread: Thread, facts: Facts) -> Wait:
