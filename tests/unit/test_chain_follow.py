@@ -45,6 +45,8 @@ from harness.model.world import Futex, Link
 
 MAIN = Node(1, 1)
 PIPE = Link(told="a pipe", kind="pipe")
+LOOKS = stack("clock_nanosleep", "py:wait")
+LOCK = stack("futex_wait", "PyThread_acquire_lock_timed", "py:train", tid=2, main=False)
 
 
 def chain(found, *starts, apart=frozenset()):
@@ -165,6 +167,19 @@ def test_who_polls_while_an_executor_asks_a_person_waits_for_that(frames, kind):
     person = Link(told="a terminal", kind="terminal", person=True)
     found = seen(main, rearmed={1: 9}, links={2: (person,)}, stacks={1: ((asks,), (asks,))})
     assert chain(found).end.kind is kind
+
+
+@pytest.mark.parametrize(("beside", "believed"), [((), True), ((LOCK,), False)])
+def test_who_looks_for_what_only_a_person_could_answer_is_not_ended(beside, believed):
+    """`answers.get(timeout=1)` in a loop, beside a thread in `input()`. A thread in a lock, such as
+    a loader, may be looked for as well."""
+    asks = stack("read", "py:ask", tid=3, main=False)
+    threads = [thread(one.tid) for one in beside]
+    main = process(1, thread(1, **sleeps(0.5)), *threads, thread(3, **READS))
+    person = Link(told="a terminal", kind="terminal", person=True)
+    stacks = {1: ((LOOKS, *beside, asks),)}
+    found = chain(seen(main, rearmed={1: 9}, links={3: (person,)}, stacks=stacks))
+    assert (found.end.kind, found.believed) == (Ends.POLLS, believed)
 
 
 def test_a_join_of_a_thread_in_a_cycle_leads_into_it():
@@ -311,10 +326,6 @@ def test_what_is_reached_by_a_guess_stays_one(waits):
         node(3): on(ends=(Ends.NETWORK,)),
     }
     assert waits(graph).end.kind is Ends.POLLS
-
-
-LOOKS = stack("clock_nanosleep", "py:wait")
-LOCK = stack("futex_wait", "PyThread_acquire_lock_timed", "py:train", tid=2, main=False)
 
 
 @pytest.mark.parametrize(

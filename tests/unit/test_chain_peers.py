@@ -211,7 +211,8 @@ def test_only_the_end_of_a_process_ends_a_wait_for_it():
             5: (Link(told="a pipe", kind="pipe", only_own=True),),
         },
     )
-    assert wait_of(MAIN, Facts(found)).may == ()
+    waits = wait_of(MAIN, Facts(found))
+    assert (waits.may, waits.detail) == ((), "waits for the end of process 5 (python train.py ...)")
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,9 @@ def follow(starts: Sequence[Node], facts: Facts, followed: str = "") -> Chain:
     last = best.path[-1]
     polls = best.end.kind is Ends.POLLS and waits[last].code == "poll"
     sought = next(walk.sought(last) for walk in walks if walk.reached(last)) if polls else ()
+    if any(end.kind is Ends.PERSON for node in sought for end in waits[node].ends):
+        # It may be the answer that is looked for, and a person may be away for long.
+        best = _believed(best, best.end, facts)
     on_the_way = (*(node for walk in walks for node in walk.way), *best.path)
     on = dict.fromkeys([n.pid for n in on_the_way if n.pid not in own] + sorted(aside))
     return Chain(

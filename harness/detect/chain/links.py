@@ -174,7 +174,7 @@ class Chain(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds for which a timeout that is not shown is believed to end one of its waits."""
     sought: tuple[ChainLink, ...] = ()
     """Whom the last thread looks for, where it polls and only one could be meant: a guess, which
-    is told, and decides nothing."""
+    is told. It decides only that a person who is asked is believed in."""
 
     @property
     def alive(self) -> bool:
