@@ -439,6 +439,8 @@ ENDS = {
     "a local port": (link("local_socket", reopenable=True), Ends.OUTSIDE),
     "a person": (link("terminal", person=True), Ends.PERSON),
     "a terminal in the background": (link("terminal"), Ends.OUTSIDE),
+    "a pipe whose holder is not seen": (link("pipe"), Ends.OUTSIDE),
+    "a local socket whose holder is not seen": (link("local_socket"), Ends.OUTSIDE),
     "a timer": (link("timerfd"), Ends.POLLS),
     "a signal": (link("signalfd"), Ends.OUTSIDE),
     "a change of a file": (link("inotify"), Ends.OUTSIDE),

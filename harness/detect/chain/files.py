@@ -23,7 +23,6 @@ from harness.model import Thread
 from harness.model.world import Link
 
 _STREAMS = frozenset(("tcp", "socket", "pipe", "fifo", "local_socket"))
-_LOCAL = frozenset(("pipe", "fifo", "local_socket"))
 _EVENTS = frozenset(("signalfd", "io_uring", "udp", "other", "device"))
 _SENDS = frozenset(("write", "writev", "sendto", "sendmsg"))
 _RECEIVES = frozenset(("read", "readv", "recvfrom", "recvmsg"))
@@ -240,8 +239,12 @@ def _may(node: Node, link: Link, inside: Sequence[int], facts: Facts) -> Sequenc
 
 def _nobody(link: Link, own: Sequence[Node], code: str) -> Wait:
     """No other process holds the other end."""
-    if link.reopenable or not (link.only_own or code in _LOCAL | {"eventfd", "pidfd"}):
+    if link.reopenable or not (link.only_own or code in ("eventfd", "pidfd")):
         nobody = ", which nobody else has open" if link.only_own else ", which nobody has open"
+        if code in ("pipe", "local_socket") and not link.reopenable:
+            # To wait for an end that nobody has is to be told so: it may be on its way to another
+            # process, or with one that may not be looked into.
+            nobody = ", and who has its other end is not seen"
         nobody = "" if "nobody" in link.told else nobody
         end = End(kind=Ends.OUTSIDE, detail=f"waits for {link.told}{nobody}")
         return _only(end, code)
