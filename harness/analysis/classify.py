@@ -140,7 +140,7 @@ def _outcome(
 
 def _stopped(record: Record, ending: Ending, where: str) -> str | None:
     """Describe why we stopped a run that still made progress; None when we did not."""
-    doing = f"; it {ending.doing}" if ending.doing else ""
+    doing = f"; {ending.doing}" if ending.doing else ""
     if ending.interrupted:
         return f"{ending.ended_by or 'interrupted'} {where}{doing}"
     if ending.memory is not None and ending.memory.ended:

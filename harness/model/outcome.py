@@ -152,7 +152,7 @@ class Ending(msgspec.Struct, frozen=True, kw_only=True):
     """The one who interrupted it, in words, if not its user: `ended by pytest-timeout after 3 s`.
     """
     doing: str = ""
-    """Its work when it was ended, as the last stacks show it."""
+    """Its work when it was ended, as the last stacks show it: `it is running (f), from a.py:2`."""
     position: Position | None = None
     """The last known place, also when no beat of it reached beats.jsonl."""
     rss_peak: int | None = None

@@ -146,6 +146,10 @@ class Examiner:
         return cause if self._doubts.stood_its_patience(now) else None
 
     def summary(self) -> str:
-        """The summary of the last inspection, if there was no progress since."""
+        """The summary of the last inspection as a clause, if there was no progress since."""
         last = self._closer[3].last if self._closer else None
-        return deciding(last).summary if last is not None else ""
+        if last is None:
+            return ""
+        judged = deciding(last)
+        named = judged.pid == last.observed.root and judged.chain and judged.chain.links
+        return judged.summary if named else f"it {judged.summary}"

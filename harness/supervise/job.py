@@ -370,6 +370,7 @@ class Job:
     def _ending(self) -> Ending:
         """What was seen of the end from outside."""
         run, process, position = self._run, self._process, self._source.position()
+        doing = self._doing or self._collector.place
         return Ending(
             wall_s=time.monotonic() - self.started,
             exit_code=process.exit_code,
@@ -387,7 +388,7 @@ class Job:
             over_budget=run.end_reason is EndReason.BUDGET,
             interrupted=run.end_reason is EndReason.INTERRUPT,
             ended_by=self._ended_by,
-            doing=self._doing or self._collector.place or self._examiner.summary(),
+            doing=f"it {doing}" if doing else self._examiner.summary(),
             position=position,
             unread=self._samples.unread(),
             rss_peak=max(self.rss_peak, process.rss_peak or 0) or None,

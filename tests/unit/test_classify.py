@@ -116,11 +116,11 @@ def test_an_interrupted_run_is_unfinished():
 
 
 def test_what_ended_a_run_and_what_it_was_at_are_in_the_reason():
-    limit = {"ended_by": "ended by pytest-timeout after 3 s", "doing": "sleeps, from a.py:2"}
+    limit = {"ended_by": "ended by pytest-timeout after 3 s", "doing": "it sleeps, from a.py:2"}
     result = judge(make(steps=4, end=False), ended(signal="SIGKILL", interrupted=True, **limit))
     assert result.reason.startswith("ended by pytest-timeout after 3 s in step 3, phase ")
     assert result.reason.endswith("; it sleeps, from a.py:2")
-    spent = ended(signal="SIGTERM", over_budget=True, doing="is running (f), from spin.py:2")
+    spent = ended(signal="SIGTERM", over_budget=True, doing="it is running (f), from spin.py:2")
     reason = judge(make(steps=4, end=False), spent).reason
     assert reason.endswith("; it is running (f), from spin.py:2")
 

@@ -230,6 +230,20 @@ def test_the_next_look_is_soon_only_after_one_that_lacks_nothing_but_time(doubte
     assert examine.pause(1.0) == examiner.LOOKS.latest_s
 
 
+def test_what_it_was_at_is_a_clause_of_its_own(doubted):
+    """It stands behind "stopped by --budget in step 3;"."""
+    one = doubted()
+    waits = seen(process(1, thread(1, **awaits())), process(5, thread(5, **sleeps(9.0)), ppid=1))
+    stopped = seen(process(1, thread(1, state="T"), state="T"))
+    said = []
+    for found in (waits, stopped):
+        one.sees.last = inspected(found)
+        one.run._examiner._closer = (None, None, None, one.sees)
+        said.append(one.run._examiner.summary())
+    assert said[0].startswith("main waits for a child process: ")
+    assert said[1] == "it is stopped by a signal, or frozen with its container"
+
+
 HANGS = seen(
     process(1, thread(1), thread(2, **READS)), links={2: link(kind="tcp", remote="x:1")[1]}
 )

@@ -357,7 +357,7 @@ def result(**fields):
 
 
 def test_a_run_that_was_ended_is_unfinished_and_has_its_reason():
-    made = result(doing="sleeps")
+    made = result(doing="it sleeps")
     assert made.outcome is Outcome.UNFINISHED
     assert made.reason == (
         "stopped by --memory-limit during start-up: 104 MiB of memory were in use, and the limit "

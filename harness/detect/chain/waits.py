@@ -144,10 +144,11 @@ def _polls(node: Node, thread: Thread, pace: Pace | None, facts: Facts) -> bool:
     waked = (pace.switches if pace.sleeps is None else pace.sleeps) or 0
     if not looks or waked < facts.policy.rearmed:
         return False
-    # It has waked while it did something else, and has one long wait since then.
+    # It has waked while it did something else, and has one long wait since then. Nobody ends a
+    # sleep, and another wait may be ended again and again.
     every = facts.motion(node.pid).seconds / waked
     long = thread.wakes_in is not None and thread.wakes_in > facts.policy.early_ring * every
-    return not (long and _stands(node, facts))
+    return not (long and (facts.call(thread) in _SLEEPS or _stands(node, facts)))
 
 
 def _stands(node: Node, facts: Facts) -> bool:
