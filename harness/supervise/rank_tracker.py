@@ -184,15 +184,15 @@ class RankTracker:
         """The cause of a job that stands still, where the collectives say which rank is to blame:
         that needs no patience.
 
-        A command may have issued others on purpose. It is lost for that only if all its ranks wait
-        for one another now.
+        A command may have issued others on purpose, and a rank may end while another one still
+        works alone. It is lost for that only if all its ranks wait for one another now.
         """
         self.verdict = verdict = judge(self._states, now, hung=True)
         if verdict.code not in LOST:
             return None
         foreign = any(not state.says_end for state in self._states)
-        differ = foreign and verdict.code == "collective_mismatch"
-        if differ and not inspected.tree.wait_for_peers(self.local().values()):
+        harmless = foreign and verdict.code in ("collective_mismatch", "rank_left_early")
+        if harmless and not inspected.tree.wait_for_peers(self.local().values()):
             return None
         return self._because(verdict)
 

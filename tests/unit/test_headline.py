@@ -202,7 +202,16 @@ def test_the_ranks_stand_in_the_order_of_their_blame():
         "rank 1 (stalled, to blame): sleeps",
         "ranks 0 and 2 (waiting): waits for rank 1",
     )
-    assert "rank 1" in made.now
+    assert made.now == "look at what rank 1 does there: the others wait for it"
+
+
+def test_ranks_that_nobody_waits_for_are_looked_at_all_the_same():
+    ranks = (
+        RankResult(rank=0, state=Standing.FINISHED, reason="exited with code 0"),
+        RankResult(rank=1, state=Standing.STALLED, reason="sleeps", culprit=True),
+        RankResult(rank=2, state=Standing.STALLED, reason="sleeps", culprit=True),
+    )
+    assert headline.of(hung(ranks=ranks), info()).now == "look at what ranks 1 and 2 do there"
 
 
 def test_an_exception_stands_at_its_line():

@@ -229,28 +229,17 @@ def test_a_command_that_goes_on_or_ends_well_has_not_failed_by_a_difference():
     assert (found.code, found.culprits) == ("rank_died", (0,))
 
 
-@pytest.mark.parametrize(
-    ("ends", "says_end", "lost"),
-    [
-        ((Ends.PEERS, Ends.PEERS), False, True),
-        ((Ends.PEERS, Ends.NETWORK), False, False),
-        ((Ends.PEERS,), False, False),
-        ((), False, False),
-        ((Ends.PEERS, Ends.NETWORK), True, True),
-    ],
-)
-def test_a_command_is_lost_by_a_difference_only_if_all_wait_for_one_another(
-    tmp_path, ends, says_end, lost
-):
-    """What differs may be as it should: then who does not wait may go on. A worker's is not."""
+def lost_cause(folder, states, ends):
+    """What the tracker says of these ranks when the job stands still. `ends`: where they wait."""
     run = RunState(
         ScenarioInfo(name="train", path="", summary="", doc="", source=""),
-        WorkerSpec(scenario="train", path="", folder=str(tmp_path), settings=None),
+        WorkerSpec(scenario="train", path="", folder=str(folder), settings=None),
     )
     source = types.SimpleNamespace(remote=lambda rank: None)
     tracker = RankTracker(run, source, least=2)
-    tracker.pids = {0: 10, 1: 11}
-    tracker._states = [replace(state, says_end=says_end) for state in of([A, B, A], [A, C, A])]
+    tracker.pids = {rank: 10 + rank for rank in range(len(states))}
+    tracker.ended = {state.rank: 9.0 for state in states if state.ended}
+    tracker._states = states
     judged = [
         Judged(
             pid=10 + rank,
@@ -265,9 +254,65 @@ def test_a_command_is_lost_by_a_difference_only_if_all_wait_for_one_another(
         answer=Answer.WAITING, summary="", good=False, decided_by=10, processes=tuple(judged)
     )
     inspected = Inspected(t=1.0, tree=tree, observed=seen(process(10)), alive=False)
-    cause = tracker.lost_cause(inspected, 9.0)
+    return tracker.lost_cause(inspected, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("ends", "says_end", "lost"),
+    [
+        ((Ends.PEERS, Ends.PEERS), False, True),
+        ((Ends.PEERS, Ends.NETWORK), False, False),
+        ((Ends.PEERS,), False, False),
+        ((), False, False),
+        ((Ends.PEERS, Ends.NETWORK), True, True),
+    ],
+)
+def test_a_command_is_lost_by_a_difference_only_if_all_wait_for_one_another(
+    tmp_path, ends, says_end, lost
+):
+    """What differs may be as it should: then who does not wait may go on. A worker's is not."""
+    states = [replace(state, says_end=says_end) for state in of([A, B, A], [A, C, A])]
+    cause = lost_cause(tmp_path, states, ends)
     assert (cause is not None) == lost
     assert cause is None or cause.evidence["reason"] == "collective_mismatch"
+
+
+@pytest.mark.parametrize(
+    ("ends", "lost"),
+    [((Ends.PEERS, Ends.PEERS), True), ((Ends.NETWORK, Ends.PEERS), False), ((), False)],
+)
+def test_a_command_is_lost_by_a_rank_that_ended_only_if_the_others_wait_for_it(
+    tmp_path, ends, lost
+):
+    """The first rank may save or upload the model alone, and the others have nothing left to do."""
+    states = of([A] * 3, [A] * 3, [A] * 2)
+    states[2] = replace(states[2], exit_code=0, ended_t=9.0)
+    cause = lost_cause(tmp_path, states, ends)
+    assert (cause is not None) == lost
+    assert cause is None or cause.evidence["reason"] == "rank_left_early"
+
+
+@pytest.mark.parametrize(
+    ("wait", "issued", "code", "culprits"),
+    [
+        (READS, 3, "rank_silent", (1,)),
+        (LOCKED, 3, "rank_silent", (1,)),
+        (LOCKED, 4, "rank_silent", (1,)),
+        (READS, 4, "rank_left_early", (0, 2)),
+        (IN_IT, 3, "rank_left_early", (0, 2)),
+    ],
+)
+def test_ranks_that_ended_well_are_to_blame_only_if_the_last_one_may_wait_for_them(
+    wait, issued, code, culprits
+):
+    states = of([A] * 3, [A] * issued, [A] * 3, waits=(None, wait))
+    for rank in (0, 2):
+        states[rank] = replace(states[rank], exit_code=0, ended_t=9.0)
+    found = judge(states, 1012.0, hung=True)
+    assert (found.code, found.culprits) == (code, culprits)
+    if code == "rank_silent":
+        at = f" at {wait.place}" if wait.place else ""
+        assert found.summary == f"rank 1 {wait.description}{at}"
 
 
 def test_numbers_are_compared_where_only_some_ranks_report_their_steps():

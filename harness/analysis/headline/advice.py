@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from harness.detect.ranks.phrases import named
-from harness.model import Cause, Finding, Located, Origin, Outcome, ScenarioResult
+from harness.detect.ranks.phrases import are, named
+from harness.model import Cause, Finding, Located, Origin, Outcome, ScenarioResult, Standing
 from harness.stacks.wait_rules import ENDS, LOCKS
 
 _OWNED = frozenset(("mutex", "gil"))
@@ -65,6 +65,8 @@ _FINDING: Mapping[str, str] = MappingProxyType(
         "double_trace": "call optimizer.init(model.trainable_parameters()) before the first step",
         "compile_disabled": "unset MLX_DISABLE_COMPILE",
         "check_failed": "compare the two values: the scenario computes the same thing in two ways",
+        "rank_left_early": "let every rank make the same number of steps: one that has ended takes "
+        "no part in the next collective",
         "collective_mismatch": "let every rank issue the same collectives in the same order",
         "kernel_panic": "read the finding kernel_panic: it says what the panic names",
         "memory_limit": "use a smaller batch or a shorter sequence (harness doctor --model "
@@ -124,7 +126,10 @@ def hang(result: ScenarioResult, cause: Cause) -> str:
     if finding := next((f for f in result.findings if f.code in _FINDING and result.ranks), None):
         return _FINDING[finding.code]
     if culprits := [rank.rank for rank in result.ranks if rank.culprit]:
-        return f"look at what {named(culprits)} does there: the others wait for it"
+        does, it = are(culprits, "does", "do"), are(culprits, "it", "them")
+        waited_for = any(rank.state is Standing.WAITING for rank in result.ranks)
+        others = f": the others wait for {it}" if waited_for else ""
+        return f"look at what {named(culprits)} {does} there{others}"
     if _forked(evidence):
         return "start the child with the spawn method: MLX does not work after a fork"
     if kind == "cycle" and (advice := _ring(evidence.get("chain") or ())):

@@ -10,12 +10,8 @@ from harness.detect.ranks.mismatch import Mismatch
 from harness.detect.ranks.phrases import named
 from harness.detect.ranks.rank_end import Fate, Kind, fates, first, orphaned
 from harness.detect.ranks.sequences import first_mismatch
-from harness.detect.ranks.state import RankState
+from harness.detect.ranks.state import RankState, waits_elsewhere
 from harness.detect.ranks.stragglers import Slow, slow_ranks
-from harness.stacks.wait_rules import Category
-
-_PEERS = (Category.COLLECTIVE, Category.STREAM_EVALUATION, Category.IO, Category.IDLE)
-"""As what a wait for a peer shows: the ring's survivors wait in a future or in recv."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +110,11 @@ class Case:
             and (
                 state.waits
                 or (joining and state.place is not None and state.place.step < 0)
-                or (state.numbered is not None and state.issued.total > least and _as_a_peer(state))
+                or (
+                    state.numbered is not None
+                    and state.issued.total > least
+                    and state.waits_as_a_peer
+                )
             )
         ]
 
@@ -255,7 +255,9 @@ def _late(ranks: Sequence[RankState], hung: bool) -> tuple[int, ...]:
         return tuple(state.rank for state in alive if not state.waits)
     # All evaluate the same: only what their stacks show can tell them apart.
     looked = [state for state in alive if state.wait is not None]
-    elsewhere = [s.rank for s in looked if s.wait and s.wait.category not in _PEERS]
+    if hung and any(state.finished for state in ranks):
+        return tuple(s.rank for s in looked if waits_elsewhere(s, ranks))
+    elsewhere = [state.rank for state in looked if not state.waits_as_a_peer]
     return tuple(elsewhere) if hung and 2 * len(elsewhere) < len(looked) else ()
 
 
@@ -269,8 +271,3 @@ def _progress(state: RankState) -> tuple[int, int]:
     if place is None:
         return -2, issued
     return place.step + (place.step >= 0 and state.waits), issued
-
-
-def _as_a_peer(state: RankState) -> bool:
-    """True if its stacks show what a wait for a peer may show."""
-    return state.wait is not None and state.wait.category in _PEERS

@@ -14,7 +14,7 @@ from enum import IntEnum
 
 from harness.detect.policy import STANDARD
 from harness.detect.ranks.phrases import cut, where
-from harness.detect.ranks.state import RankState
+from harness.detect.ranks.state import RankState, waits_elsewhere
 from harness.text import late
 
 JOINING = "distributed_init"
@@ -133,7 +133,7 @@ class Fate:
 
 def fates(ranks: Sequence[RankState], now: float, hung: bool) -> dict[int, Fate]:
     """The fates by rank, of those to which something happened."""
-    met = _met(ranks, hung)
+    met = _met(ranks, hung and _are_waited_for(ranks))
     if met and all(fate.kind.follows for fate in met.values()):
         met = _met(ranks, left=True)
     if met and all(fate.kind.follows for fate in met.values()):
@@ -164,6 +164,12 @@ def _met(ranks: Sequence[RankState], left: bool) -> dict[int, Fate]:
         for state in ranks
         if (fate := _cut_off(state) or _ended(state, furthest, left) or _stopped(state))
     }
+
+
+def _are_waited_for(ranks: Sequence[RankState]) -> bool:
+    """True if one that is alive may wait for those that have ended well."""
+    alive = (state for state in ranks if not state.ended and not state.finished)
+    return any(not waits_elsewhere(state, ranks) for state in alive)
 
 
 def _raised_before(ranks: Sequence[RankState], met: dict[int, Fate]) -> dict[int, Fate]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from harness.death import last_words
@@ -13,6 +14,8 @@ from harness.stacks.wait_site import WaitSite
 WAITING = ("eval", "step")
 """Phases in which a step has issued its collectives, and may be blocked in any of them; `step` is
 all that is known of a training that is not ours."""
+PEERS = (Category.COLLECTIVE, Category.STREAM_EVALUATION, Category.IO, Category.IDLE)
+"""As what a wait for a peer shows: the ring's survivors wait in a future or in recv."""
 AFTER = ("drain", "digest", "learning", "exit")
 """Phases after the last step."""
 
@@ -132,3 +135,22 @@ class RankState:
             return self.wait.description != LEAVES
         place = self.place
         return place is not None and place.phase in WAITING and not self.finished
+
+    @property
+    def waits_as_a_peer(self) -> bool:
+        """True if its stacks show what a wait for a peer may show."""
+        return self.wait is not None and self.wait.category in PEERS
+
+
+def waits_elsewhere(state: RankState, ranks: Sequence[RankState]) -> bool:
+    """True if its stacks show that it waits for none of those `ranks` that have ended well.
+
+    A wait for a file or the network may be one for a peer. It is not where the rank has issued no
+    collective that one of them has left out.
+    """
+    if state.wait is None or state.enters:
+        return False
+    if not state.waits_as_a_peer:
+        return True
+    ended = [one.numbered.total if one.numbered else -1 for one in ranks if one.finished]
+    return state.numbered is not None and state.numbered.total <= min(ended, default=-1)
