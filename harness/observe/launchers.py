@@ -30,6 +30,11 @@ def rank_count(argv: Sequence[str]) -> int | None:
     return int(number) if number is not None and number.isdecimal() else None
 
 
+def tells_ends(argv: Sequence[str]) -> bool:
+    """True if it is a launcher that tells of the ranks that do not end well."""
+    return bool(_launcher(argv)[0])
+
+
 def elsewhere(argv: Sequence[str], program: str) -> bool:
     """True if a job may have ranks on other machines, in which this process, whose name is
     `program`, takes part."""

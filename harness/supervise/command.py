@@ -13,7 +13,7 @@ from harness import inject
 from harness.analysis.findings import watching
 from harness.beats.file import BEATS, LEARNING, NOW, read_position
 from harness.detect.policy import LOG_POLICY, STANDARD, Policy
-from harness.detect.ranks import JobVerdict, RankColumns, RankState
+from harness.detect.ranks import BY_ITSELF, EXITED, GONE, JobVerdict, RankColumns, RankState
 from harness.logs import ADAPTERS, from_pattern
 from harness.model import (
     Ending,
@@ -27,7 +27,7 @@ from harness.model import (
 )
 from harness.supervise import launch
 from harness.supervise.command_end import LauncherWords, not_started
-from harness.supervise.command_ranks import Numbers, Ranks, elsewhere, expected
+from harness.supervise.command_ranks import Numbers, Ranks, elsewhere, expected, spoken_for
 from harness.supervise.listen import Ear, LogBeats
 from harness.supervise.rank_tracker import RankTracker, below
 from harness.supervise.run_state import RunState
@@ -64,6 +64,8 @@ class CommandSteps:
         self._begun = self._reported = self._by_line = False
         self._elsewhere = False
         """True if ranks may run on other machines: one that is not seen may have started there."""
+        self._spoken_for = False
+        """True if the launcher tells of ranks that do not end well: MLX's and MPI's do."""
         self._beats = WorkerBeats(run, self._home)
         self.tracker: RankTracker = RankTracker(run, self, least=2)
         pattern = self._command.pattern
@@ -138,6 +140,7 @@ class CommandSteps:
         tracker, pids = self.tracker, self._numbers.of(snapshot.processes)
         if pids.items() - tracker.pids.items():
             self._elsewhere = elsewhere(snapshot.processes, pids.values())
+            self._spoken_for = spoken_for(snapshot.processes, pids.values())
         for rank, pid in pids.items():
             if tracker.pids.get(rank) != pid:
                 tracker.pids[rank] = pid
@@ -187,10 +190,11 @@ class CommandSteps:
         used = tracker.used.get(rank)
         state, since = tracker.in_state.get(rank, (None, None)) if used else (None, None)
         ended = tracker.ended.get(rank)
-        # Of one that ends well the launcher says nothing, as long as it lives.
         swept = ended is not None and self._launcher.ends_all
         silent = ended is None or swept or run.killed_by
-        code = self._launcher.codes.get(rank, None if silent else 0)
+        code, well = self._launcher.codes.get(rank), EXITED
+        if code is None and not silent:
+            code, well = self._end(rank)
         return RankState(
             rank=rank,
             columns=self._ranks.columns(rank) if position else RankColumns(),
@@ -202,6 +206,7 @@ class CommandSteps:
             ended_t=ended,
             swept=swept and code is None,
             exit_code=code if code is not None and code >= 0 else None,
+            well=well,
             signal=launch.signal_name(-code) if code is not None and code < 0 else None,
             says_end=False,
             error=self._error(rank) if code else None,
@@ -209,6 +214,15 @@ class CommandSteps:
             wait=run.evidence.waits.get(tracker.pids.get(rank, -1)),
             cpu=used.cores if used else None,
         )
+
+    def _end(self, rank: int) -> tuple[int, str]:
+        """The exit code, and what is known, of a rank that its launcher does not say has failed."""
+        if self._spoken_for or self._ranks.heard:
+            return 0, EXITED
+        told = self._run.ran.end(self._own, self.tracker.pids.get(rank))
+        if told is None:
+            return 0, GONE
+        return (0, BY_ITSELF) if told.error is None else (1, EXITED)
 
     def _error(self, rank: int) -> str | None:
         """Its exception, as its output shows it, or else as it tells: mpirun mixes the outputs."""

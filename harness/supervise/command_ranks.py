@@ -73,6 +73,11 @@ def starters(
     return found
 
 
+def spoken_for(processes: Sequence[Process], ranks: Iterable[int]) -> bool:
+    """True if a launcher has started them that tells of those that do not end well."""
+    return any(launchers.tells_ends(argv) for argv, _ in starters(processes, ranks))
+
+
 def elsewhere(processes: Sequence[Process], ranks: Iterable[int]) -> bool:
     """True if ranks of the job may run on other machines, where they are not seen."""
     return any(launchers.elsewhere(argv, name) for argv, name in starters(processes, ranks))

@@ -37,9 +37,14 @@ class Ran:
         """Read what they have left in `folder`. They have all ended."""
         self.told = processes.read(folder)
 
+    def end(self, folder: Path, pid: int | None) -> Told | None:
+        """What the process `pid` has told of its end in `folder`."""
+        ended = (one for one in self.told or processes.read(folder) if one.ended)
+        return next((one for one in ended if one.pid == pid), None)
+
     def error(self, folder: Path, pid: int | None) -> str | None:
         """The exception that ended the process `pid`, as it has told in `folder`."""
-        told = next((one for one in processes.read(folder) if one.pid == pid), None)
+        told = self.end(folder, pid)
         words = last_words.of_told(told.error) if told is not None and told.error else None
         return words.told if words is not None else None
 

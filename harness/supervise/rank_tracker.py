@@ -278,7 +278,7 @@ class RankTracker:
         self._reported_left.update(state.rank for state in left)
         for state in left:
             if not verdict.failed or state.rank not in verdict.culprits:
-                exited = f"rank {state.rank} exited with code 0 {where(state)}".rstrip()
+                exited = f"rank {state.rank} {state.well} {where(state)}".rstrip()
                 still = f"{named(running)} {are(running, 'is', 'are')} still running"
                 self._run.notes.append(f"{exited}; {still}")
 

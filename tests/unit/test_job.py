@@ -6,14 +6,17 @@ import itertools
 import os
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from endless_worker import Steps, Worker
 from fakes import info
 
 from harness.detect.policy import LOG_POLICY, Policy
+from harness.detect.ranks import BY_ITSELF, EXITED, GONE
 from harness.detect.watchdog import Judgment, State
 from harness.inject.inside import writer
 from harness.inject.inside.launcher import Said
+from harness.inject.inside.versions import PROCESSES
 from harness.model import Command, WorkerSpec
 from harness.supervise import examiner, job, run_state
 from harness.supervise.command import OWN, CommandSteps
@@ -169,3 +172,25 @@ def test_ranks_that_only_print_and_end_between_two_looks_are_known_by_the_end(tm
     assert steps.tracker.pids.keys() == {0, 1}
     assert [steps._error(rank) for rank in range(2)] == ["ValueError: rank 0", "ValueError: rank 1"]
     steps._ranks.close()
+
+
+def test_the_end_of_a_rank_is_as_it_tells_itself_where_no_launcher_tells_it(tmp_path):
+    """A launcher of one's own, such as a shell, says nothing of a rank that raised."""
+    spec = WorkerSpec(scenario="a", path="", folder=str(tmp_path), settings=None)
+    state = run_state.RunState(info(command=Command(argv=("./start.sh",))), spec)
+    state.process = Worker()
+    steps = CommandSteps(state)
+    (tmp_path / OWN).mkdir()
+    raised = 'Traceback (most recent call last):\n  File "a.py", line 3, in f\nValueError: no\n'
+    with (tmp_path / OWN / PROCESSES).open("wb") as file:
+        for pid, error in ((7, raised), (8, None)):
+            line = {"k": "end", "pid": pid, "python": "3.11.2", "error": error}
+            file.write(msgspec.json.encode(line) + b"\n")
+    steps.tracker.pids.update({0: 7, 1: 8, 2: 9})
+    steps.tracker.ended.update(dict.fromkeys(range(3), 1.0))
+    ends = [steps._state(rank, None) for rank in range(3)]
+    assert [(end.exit_code, end.well) for end in ends] == [(1, EXITED), (0, BY_ITSELF), (0, GONE)]
+    assert ends[0].error == "ValueError: no, at a.py:3 in f"
+    steps._spoken_for = True
+    ends = [steps._state(rank, None) for rank in range(3)]
+    assert [(end.exit_code, end.well) for end in ends] == [(0, EXITED)] * 3

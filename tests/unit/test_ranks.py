@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.analysis import findings
-from harness.detect.ranks import JobColumns, RankState, judge
+from harness.detect.ranks import BY_ITSELF, GONE, JobColumns, RankState, judge
 from harness.model import CollectiveBeat, ErrorBeat, Position, Severity, Standing
 from harness.model.beats import BETWEEN
 from harness.stacks.wait_rules import LEAVES, Category
@@ -62,6 +62,21 @@ def test_of_a_command_one_that_ended_well_is_to_blame_if_all_that_is_wrong_follo
     assert "exited with code 0, and the others were left" in found.summary
     well = [RankState(rank=rank, columns=job[rank], says_end=False, **left) for rank in range(3)]
     assert not judge(well, now=10.0).failed
+
+
+@pytest.mark.parametrize(("well", "code"), [(BY_ITSELF, "rank_left_early"), (GONE, "rank_died")])
+def test_no_exit_code_is_told_of_a_rank_where_its_launcher_tells_none(well, code):
+    lost = {"exit_code": 1, "error": "RuntimeError: [ring] connection to a peer was lost"}
+    ends = {0: lost, 1: {"exit_code": 0, "well": well}, 2: lost}
+    states = [
+        RankState(rank=rank, says_end=False, ended_t=9.0, **end) for rank, end in ends.items()
+    ]
+    found = judge(states, now=10.0)
+    assert (found.code, found.culprits, found.failed) == (code, (1,), True)
+    assert found.summary.startswith(f"rank 1 {well}, and the others were left")
+    assert found.ranks[1].exit_code is None
+    well_all = [replace(states[1], rank=rank) for rank in range(3)]
+    assert not judge(well_all, now=10.0).failed
 
 
 @given(

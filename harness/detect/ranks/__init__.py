@@ -1,7 +1,16 @@
 """Several ranks of one job: which is silent, in which collective, and since when. Pure."""
 
 from harness.detect.ranks.columns import JobColumns, RankColumns
-from harness.detect.ranks.state import RankState
+from harness.detect.ranks.state import BY_ITSELF, EXITED, GONE, RankState
 from harness.detect.ranks.verdict import JobVerdict, judge
 
-__all__ = ["JobColumns", "JobVerdict", "RankColumns", "RankState", "judge"]
+__all__ = [
+    "BY_ITSELF",
+    "EXITED",
+    "GONE",
+    "JobColumns",
+    "JobVerdict",
+    "RankColumns",
+    "RankState",
+    "judge",
+]

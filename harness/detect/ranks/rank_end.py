@@ -14,7 +14,7 @@ from enum import IntEnum
 
 from harness.detect.policy import STANDARD
 from harness.detect.ranks.phrases import cut, where
-from harness.detect.ranks.state import RankState, waits_elsewhere
+from harness.detect.ranks.state import EXITED, GONE, RankState, waits_elsewhere
 from harness.text import late
 
 JOINING = "distributed_init"
@@ -283,17 +283,17 @@ def _left(state: RankState, seen: float, furthest: int, left: bool) -> Fate | No
         after = "before its first step" if done is None else f"after step {done}"
         if left and end is None:
             at = "" if done is None else after
-            more = ", and the others were left"
-            return Fate(state.rank, Kind.LEFT, seen, "exited with code 0", at, more)
+            kind = Kind.VANISHED if state.well == GONE else Kind.LEFT
+            return Fate(state.rank, kind, seen, state.well, at, ", and the others were left")
         if furthest <= (-1 if done is None else done) or (done is None and end is None):
             return None
         more = f", while others have begun step {furthest}"
         return Fate(state.rank, Kind.LEFT, end.t if end else seen, "left", after, more)
     if state.exit_code == 0:
         more = ", before all steps were over"
-        return Fate(state.rank, Kind.LEFT, seen, "exited with code 0", where(state), more)
+        return Fate(state.rank, Kind.LEFT, seen, EXITED, where(state), more)
     if state.ended:
-        return Fate(state.rank, Kind.VANISHED, seen, "is gone without a word", where(state))
+        return Fate(state.rank, Kind.VANISHED, seen, GONE, where(state))
     return None
 
 

@@ -8,7 +8,7 @@ from harness.detect.policy import STANDARD
 from harness.detect.ranks.job_state import Case
 from harness.detect.ranks.phrases import named, where
 from harness.detect.ranks.rank_end import Fate, Kind
-from harness.detect.ranks.state import RankState
+from harness.detect.ranks.state import EXITED, RankState
 from harness.model import RankResult, Standing
 from harness.text.units import duration
 
@@ -48,7 +48,7 @@ def _result(state: RankState, case: Case, waiting: set[int], usual: int | None) 
         collective=last.n if last else None,
         collective_op=last.op if last else None,
         collective_step=last.step if last and (last.step >= 0 or not state.numbered) else None,
-        exit_code=state.exit_code,
+        exit_code=state.exit_code if state.well == EXITED else None,
         signal=state.signal,
         wait_site=state.wait.function if state.wait else None,
         wait=state.wait.description if state.wait else None,

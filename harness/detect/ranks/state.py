@@ -16,6 +16,10 @@ WAITING = ("eval", "step")
 all that is known of a training that is not ours."""
 PEERS = (Category.COLLECTIVE, Category.STREAM_EVALUATION, Category.IO, Category.IDLE)
 """As what a wait for a peer shows: the ring's survivors wait in a future or in recv."""
+EXITED = "exited with code 0"
+BY_ITSELF = "ended by itself"
+GONE = "is gone without a word"
+"""What may be known of a rank that is not said to have failed: some launchers say nothing."""
 AFTER = ("drain", "digest", "learning", "exit")
 """Phases after the last step."""
 
@@ -46,6 +50,8 @@ class RankState:
     ended_t: float | None = None
     """The time at which it was found to have ended."""
     exit_code: int | None = None
+    well: str = EXITED
+    """What is known of its end where its exit code is 0, or taken for that."""
     signal: str | None = None
     """Such as `SIGKILL`."""
     swept: bool = False
