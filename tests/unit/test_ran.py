@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import platform
+import subprocess
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import pytest
 
+from harness import inject
 from harness.inject import processes
 from harness.inject.inside import versions as inside
 from harness.model import Environment, RunResult
@@ -44,6 +49,21 @@ def test_what_processes_tell_of_themselves(tmp_path):
     assert (child.pid, child.error, child.forked) == (8, "x", True)
     assert (main.pid, main.ended, main.error) == (7, True, None)
     assert main.versions == {"mlx": "0.30.1", "mlx-lm": "0.28"}
+
+
+@pytest.mark.parametrize("raised", ["KeyboardInterrupt", "ValueError", "SystemExit(3)", None])
+def test_a_hooked_python_ends_as_it_would(tmp_path, raised):
+    """After Ctrl-C that is by SIGINT: a shell, and our exit code, tell it from a failure."""
+    hook = Path(inject.__file__).parent / "hook"
+    argv = [sys.executable, "-I", "-c", f"raise {raised}" if raised else "pass"]
+    plain = subprocess.run(argv, capture_output=True, check=False)
+    argv.remove("-I")
+    variables = {"PYTHONPATH": str(hook), "HARNESS_BEATS": str(tmp_path)}
+    hooked = subprocess.run(argv, capture_output=True, check=False, env=os.environ | variables)
+    assert hooked.returncode == plain.returncode
+    (told,) = processes.read(tmp_path)
+    raises = raised if raised in ("KeyboardInterrupt", "ValueError") else None
+    assert (told.error.splitlines()[-1] if told.error else None) == raises
 
 
 def test_a_module_tells_its_version(tmp_path):

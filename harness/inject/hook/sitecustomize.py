@@ -153,6 +153,17 @@ def _tell_end(folder: str, first: int) -> None:
         os.close(file)
     except Exception:
         pass  # the harness has gone, or the disk is full: what Python printed is all there is
+    if type(error) is KeyboardInterrupt:
+        _end_by_sigint()
+
+
+def _end_by_sigint() -> None:
+    """Let Python end as it does after Ctrl-C. It does so if the last text that it ran was
+    interrupted, and modules that were imported here have run texts since."""
+    try:
+        exec("raise KeyboardInterrupt")
+    except KeyboardInterrupt:
+        return
 
 
 def _printed(error: BaseException) -> str:
