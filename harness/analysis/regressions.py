@@ -78,11 +78,13 @@ def headline(comparison: Comparison) -> str:
         )
     if not found:
         return f"same: no difference that matters in {plural(len(shared), 'scenario')}"
+    outcomes = [_outcome(compared) for compared in comparison.scenarios]
     kinds = dict.fromkeys(change.kind for change in found)
     parts = []
     for kind in kinds:
         alike = [change for change in found if change.kind == kind]
-        most = max(alike, key=lambda change: change.amount)
+        # A run that hangs is worse than any loss.
+        most = max(alike, key=lambda change: (change in outcomes, change.amount))
         scenarios = len({change.scenario for change in alike})
         doubt = "" if any(change.sure for change in alike) else "perhaps "
         verb = f"{doubt}needs" if kind.endswith("memory") else f"is {doubt}".rstrip()

@@ -259,6 +259,9 @@ def test_a_version_of_python_that_is_known_in_part_is_no_other():
          "completed 20 of 20 runs in A and 8 of 20 runs in B"),
         (runs(count=20, hung=12), runs(count=20), "B is better"),
         (runs(count=1, last=1.0), runs(count=1, last=math.nan), "B is perhaps worse"),
+        (runs(count=1, last=1.0), fakes.run(replace(fakes.hung("baseline_update"),
+         metrics=fakes.metrics(0.02, last=9.0))), "B is perhaps worse (1 of 1 scenario): "
+         "baseline_update completed 1 of 1 run in A and 0 of 1 run in B"),
         (runs(count=1, peak_over_p=5.0), runs(count=1, peak_over_p=9.0),
          "B perhaps needs more memory (1 of 1 scenario): baseline_update needs 1.8 times as much"),
         (runs(), runs(seed=1), "same: no difference that matters in 1 scenario"),
