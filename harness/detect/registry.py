@@ -119,8 +119,9 @@ def _held(subject: Subject) -> Says | str:
         text = "is stopped by a signal, or frozen with its container"
         return _end(Ends.STOPPED, text, Answer.STOPPED)
     if process.state == "t":
-        around = observed.last.worlds.get(subject.pid)
-        tracer = around.surroundings[subject.pid].tracer if around else None
+        world = observed.last.worlds.get(observed.root)
+        around = world.surroundings.get(subject.pid) if world else None
+        tracer = around.tracer if around else None
         by = f", process {tracer}" if tracer else ""
         return _end(Ends.TRACED, f"is held by a debugger{by}", Answer.TRACED)
     return "nobody holds it"

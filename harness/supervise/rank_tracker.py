@@ -325,7 +325,10 @@ class RankTracker:
             summary = f"{again.summary}; the GPUs then: {'; '.join(gpus)}"
             again = msgspec.structs.replace(again, summary=summary)
         run.cause = msgspec.structs.replace(
-            again, code=cause.code, evidence=self._blamed(verdict) | again.evidence
+            again,
+            code=cause.code,
+            proven=cause.proven,
+            evidence=self._blamed(verdict) | again.evidence,
         )
 
     def _blamed(self, verdict: JobVerdict) -> dict[str, Any]:

@@ -71,6 +71,14 @@ def test_what_is_held_is_told_whatever_else_is_seen(state, expected):
     assert (found.answer, found.good) == (expected, False)
 
 
+def test_the_debugger_is_named_of_a_descendant_as_well():
+    held = process(2, thread(2, state="t"), ppid=1, state="t")
+    found = seen(process(1), held, around=replace(ALONE, tracer=77))
+    for look in (look for window in found.windows for look in window):
+        del look.worlds[2]  # a look has one world, that of the root
+    assert judge(2, found).summary == "is held by a debugger, process 77"
+
+
 LOOP = twice(stack("py:look_for_ever", "py:step"))
 
 

@@ -237,6 +237,22 @@ def test_where_no_rank_is_to_blame_the_gpus_are_told(watch, behind):
     assert job.run.cause.summary.endswith(shown) is (behind is None)
 
 
+@pytest.mark.parametrize("proven", [False, True])
+def test_what_is_proven_stays_so_when_the_ranks_say_who_is_to_blame(watch, proven):
+    told, ops = begun(3, 1, 4)
+    for rank, one in enumerate(told):
+        one.enter(4, () if rank == 2 else ops)
+    now = max(one.t for one in told)
+    job = watch(told, now, now)
+    job.tracker.pids = {0: 10, 1: 11, 2: 12}
+    lock = WaitSite(category=Category.LOCK, description="waits for a Python lock")
+    job.run.evidence = Evidence({}, {12: lock}, {})
+    job.run.cause = Cause(code="deadlock", summary="dead", proven=proven)
+    job.tracker.blame()
+    assert job.run.cause.evidence["culprits"] == [2]
+    assert (job.run.cause.code, job.run.cause.proven) == ("deadlock", proven)
+
+
 def test_who_starts_up_while_stacks_are_taken_is_not_continued(watch):
     told, now = caught()
     told[0].fields |= {"process": "T", "process_since": now}
