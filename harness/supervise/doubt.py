@@ -186,11 +186,13 @@ def _elsewhere(chain: Chain) -> bool:
 
 
 def deciding(inspected: Inspected) -> Judged:
-    """The judgment of the root, or of the rank that decides for its job."""
-    tree = inspected.tree
+    """The judgment of the root, or of the rank that decides for its job: the last one, or one of
+    several."""
+    tree, ranks = inspected.tree, tuple(inspected.observed.ranks.values())
     if tree.job is not None and tree.decided_by in tree.by_pid:
         return tree.by_pid[tree.decided_by]
-    return tree.by_pid.get(inspected.observed.root, tree.processes[0])
+    alone = ranks[0] if len(ranks) == 1 else inspected.observed.root
+    return tree.by_pid.get(alone, tree.processes[0])
 
 
 def is_dead(inspected: Inspected) -> bool:

@@ -91,8 +91,7 @@ class Examiner:
             return None
         progress = run.judgment.last_progress
         if tracker is None or at_ranks is None:
-            ranks = tracker.ranks if tracker is not None else {}
-            inspected = inspector.look(now, progress, run.trainer, ranks)
+            inspected = inspector.look(now, progress, run.trainer)
             return None if inspected is None or not overdue else self._weigh(inspected, now)
         if not overdue:
             return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import msgspec
 import pytest
 from endless_worker import Steps
@@ -138,6 +140,13 @@ def test_of_a_job_the_rank_to_blame_decides():
     assert not one.alive
 
 
+def test_the_last_rank_of_a_job_decides_and_not_its_launcher():
+    """A launcher that passes on what its ranks print uses the CPU whatever becomes of them."""
+    launcher, last = process(1, thread(1, **RUNNING)), process(10, thread(10), ppid=1)
+    one = inspected(seen(launcher, last, later=(busy(launcher), last), ranks={0: 10}))
+    assert doubt.deciding(one).pid == 10
+
+
 def test_of_a_tree_that_has_just_ended_its_end_is_told():
     """Both are still listed, for nobody has waited for them yet."""
     ended = [process(pid, thread(pid, state="Z"), ppid=pid - 1, state="Z") for pid in (1, 2)]
@@ -242,6 +251,16 @@ def test_what_it_was_at_is_a_clause_of_its_own(doubted):
         said.append(one.run._examiner.summary())
     assert said[0].startswith("main waits for a child process: ")
     assert said[1] == "it is stopped by a signal, or frozen with its container"
+
+
+def test_when_all_ranks_have_ended_what_started_them_is_looked_at(doubted):
+    one = doubted()
+    ended = SimpleNamespace(look=lambda now: None, ranks={31: 0, 32: 1})
+    one.run._examiner._source = SimpleNamespace(tracker=ended, fell_silent=lambda: False)
+    asked = []
+    one.sees.look = lambda now, progress, trains=None, ranks=None: asked.append(ranks)
+    one.look(110.0)
+    assert asked == [None]
 
 
 HANGS = seen(
