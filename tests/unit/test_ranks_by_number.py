@@ -295,6 +295,8 @@ def test_a_command_is_lost_by_a_rank_that_ended_only_if_the_others_wait_for_it(
 @pytest.mark.parametrize(
     ("wait", "issued", "code", "culprits"),
     [
+        (None, 3, "rank_silent", (1,)),
+        (None, 4, "rank_left_early", (0, 2)),
         (READS, 3, "rank_silent", (1,)),
         (LOCKED, 3, "rank_silent", (1,)),
         (LOCKED, 4, "rank_silent", (1,)),
@@ -310,7 +312,9 @@ def test_ranks_that_ended_well_are_to_blame_only_if_the_last_one_may_wait_for_th
         states[rank] = replace(states[rank], exit_code=0, ended_t=9.0)
     found = judge(states, 1012.0, hung=True)
     assert (found.code, found.culprits) == (code, culprits)
-    if code == "rank_silent":
+    if wait is None and code == "rank_silent":
+        assert found.summary == "rank 1 has not moved"
+    elif wait is not None and code == "rank_silent":
         at = f" at {wait.place}" if wait.place else ""
         assert found.summary == f"rank 1 {wait.description}{at}"
 

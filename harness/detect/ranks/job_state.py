@@ -256,7 +256,7 @@ def _late(ranks: Sequence[RankState], hung: bool) -> tuple[int, ...]:
     # All evaluate the same: only what their stacks show can tell them apart.
     looked = [state for state in alive if state.wait is not None]
     if hung and any(state.finished for state in ranks):
-        return tuple(s.rank for s in looked if waits_elsewhere(s, ranks))
+        return tuple(state.rank for state in alive if waits_elsewhere(state, ranks))
     elsewhere = [state.rank for state in looked if not state.waits_as_a_peer]
     return tuple(elsewhere) if hung and 2 * len(elsewhere) < len(looked) else ()
 

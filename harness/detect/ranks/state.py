@@ -149,14 +149,14 @@ class RankState:
 
 
 def waits_elsewhere(state: RankState, ranks: Sequence[RankState]) -> bool:
-    """True if its stacks show that it waits for none of those `ranks` that have ended well.
+    """True if it is seen to wait for none of those `ranks` that have ended well.
 
-    A wait for a file or the network may be one for a peer. It is not where the rank has issued no
-    collective that one of them has left out.
+    A wait for a file or the network may be one for a peer, and so may one that no stacks show. It
+    is not where the rank has issued no collective that one of them has left out.
     """
-    if state.wait is None or state.enters:
+    if state.enters:
         return False
-    if not state.waits_as_a_peer:
+    if state.wait is not None and not state.waits_as_a_peer:
         return True
     ended = [one.numbered.total if one.numbered else -1 for one in ranks if one.finished]
     return state.numbered is not None and state.numbered.total <= min(ended, default=-1)
