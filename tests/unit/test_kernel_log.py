@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 
 import pytest
 
@@ -89,7 +90,12 @@ def test_a_report_of_jetsam(tmp_path):
     assert jetsam.parse(text, 1) == ""
     assert jetsam.parse("no json", 7) == ""
     witness = jetsam.Witness(tmp_path)
-    (tmp_path / "JetsamEvent-2026.ips").write_text(text)
+    report = tmp_path / "JetsamEvent-2026.ips"
+    report.write_text(text)
+    began = time.time()
+    os.utime(report, (began, began - 10.0))
+    assert witness.tell(7).jetsam == ""  # of before
+    os.utime(report, (began, began - 0.5))  # a file's time may be coarse
     assert witness.tell(7).jetsam.startswith("the machine had too few")
     assert witness.tell(8).jetsam == ""
 

@@ -9,6 +9,7 @@ from itertools import filterfalse, islice, takewhile
 import msgspec
 
 from harness.detect.chain.bystanders import GIVEN
+from harness.detect.chain.cycle import ring
 from harness.detect.chain.ended import ended_children
 from harness.detect.chain.facts import Facts
 from harness.detect.chain.groups import Others
@@ -42,8 +43,6 @@ nothing of that one's wait."""
 _LOOKS = frozenset((Ends.POLLS, Ends.SPINS))
 """Ends of a thread that looks for something, again and again."""
 _TOLD = 2
-_LONG = 6
-"""Threads of a cycle from which on it is closed where that is possible: a pool has thousands."""
 
 
 class _Reached(msgspec.Struct, frozen=True):
@@ -275,13 +274,13 @@ class _Walk:
         if beside:
             nobody = _nobody(beside, self._certain, facts)
             return [msgspec.structs.replace(nobody, path=self._to_joined(nobody.path))]
-        ring, closed = _ring(self._start, self._waits)
+        around, closed = ring(self._start, self._waits)
         if not closed:
             idle = End(kind=Ends.DEAD, detail="and no other thread has work")
-            return [*others, _Reached(idle, ring, True)]
-        names = " and ".join(facts.name(node) for node in dict.fromkeys(ring))
-        detail = f"{names} wait for one another" if len(set(ring)) > 1 else "waits for itself"
-        return [*others, _Reached(End(kind=Ends.CYCLE, detail=detail), ring, True)]
+            return [*others, _Reached(idle, around, True)]
+        names = " and ".join(facts.name(node) for node in dict.fromkeys(around))
+        detail = f"{names} wait for one another" if len(set(around)) > 1 else "waits for itself"
+        return [*others, _Reached(End(kind=Ends.CYCLE, detail=detail), around, True)]
 
     def _to_joined(self, way: tuple[Node, ...]) -> tuple[Node, ...]:
         """The way, and the thread whose end is waited for there, if it is the only one that does
@@ -367,29 +366,6 @@ def _path(node: Node, before: Mapping[Node, Node | None]) -> tuple[Node, ...]:
     while (previous := before[path[-1]]) is not None:
         path.append(previous)
     return tuple(reversed(path))
-
-
-def _ring(start: Node, waits: Mapping[Node, Wait]) -> tuple[tuple[Node, ...], bool]:
-    """The way from `start` into a cycle and once around it, by a shorter one if that is long.
-
-    False beside a way that leads to none: who waits last waits for idle threads alone.
-    """
-    waiting = {node for node, wait in waits.items() if wait.on}
-    around = set(waiting)
-    while out := {node for node in around if around.isdisjoint(waits[node].on)}:
-        around -= out
-    path: list[Node] = []
-    node = start
-    while node not in path:
-        path.append(node)
-        on = waits[node].on
-        following = [other for other in on if other in (around if start in around else waiting)]
-        if not following:
-            break
-        back = [other for other in path if len(path) >= _LONG and other in on]
-        others = (other for other in following if other not in path)
-        node = back[0] if back else next(others, following[0])
-    return tuple(path), start in around
 
 
 def _link(node: Node, wait: Wait, facts: Facts) -> ChainLink:
