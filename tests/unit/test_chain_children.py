@@ -17,13 +17,13 @@ NEW = tuple((100 + 2 * look, 101 + 2 * look) for look in range(6))
 """The two workers that each look meets: none is there a second time."""
 
 
-def pool(workers=NEW, results=0, starts=STARTS):
+def pool(workers=NEW, results=0, starts=STARTS, inner="connection.py:_recv"):
     """A main thread that waits for a result; `results` come in each window."""
     own = process(1, thread(1), thread(2, **READS), thread(3, **READS))
     stacks = (
         stack("sem_wait", "queue.py:get", "py:train"),
         stack("poll", starts, tid=2, main=False),
-        stack("read", TAKES, tid=3, main=False),
+        stack("read", inner, TAKES, tid=3, main=False),
     )
     found = seen(own, stacks={1: (stacks, stacks)})
     pids = iter(workers)
@@ -57,14 +57,15 @@ LASTS = tuple((100 + 2 * look, 99) for look in range(6))
 
 
 @pytest.mark.parametrize(
-    ("workers", "results", "starts"),
+    "told",
     [
-        (LASTS, 0, STARTS),
-        (NEW, 1, STARTS),
-        (NEW, 0, "launch.py:start"),
-        ((*(((100, 101),) * 3), *(((102, 103),) * 3)), 0, STARTS),
+        {"workers": LASTS},
+        {"results": 1},
+        {"starts": "launch.py:start"},
+        {"workers": (*(((100, 101),) * 3), *(((102, 103),) * 3))},
+        {"inner": "py:callback"},
     ],
-    ids=["one lasts", "results come", "no pool", "too few"],
+    ids=["one lasts", "results come", "no pool", "too few", "a callback waits"],
 )
-def test_a_pool_that_may_work_is_alive(workers, results, starts):
-    assert chain(pool(workers, results, starts)).end.kind is Ends.WORKS
+def test_a_pool_that_may_work_is_alive(told):
+    assert chain(pool(**told)).end.kind is Ends.WORKS

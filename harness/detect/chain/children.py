@@ -53,11 +53,14 @@ def failing(node: Node, facts: Facts) -> End | None:
 def _failing(pool: int, facts: Facts) -> tuple[Node, ...]:
     """The pool's own threads, and the workers that came since the first look.
 
-    None where a worker lasts, or where one has given something: it works.
+    None where a worker lasts, or where one has given something: it works. Nor where who takes what
+    they give does something else, as in a callback of the user's.
     """
     starts, takes = (_threads(pool, function, facts) for function in (_STARTS, _TAKES))
     paces = [facts.pace(node) for node in takes]
     if not starts or not paces or any(pace is None or pace.sleeps != 0 for pace in paces):
+        return ()
+    if not all(_reads(node, facts) for node in takes):
         return ()
     windows = [
         [_children(pool, look.processes) for look in window] for window in facts.observed.windows
@@ -82,6 +85,12 @@ def _threads(pool: int, function: str, facts: Facts) -> tuple[Node, ...]:
             if frame.python
         )
     )
+
+
+def _reads(node: Node, facts: Facts) -> bool:
+    stack = facts.stack(node)
+    code = [frame for frame in stack.frames if frame.python] if stack is not None else []
+    return bool(code) and code[0].file == "connection.py"
 
 
 def _children(pool: int, processes: tuple[Process, ...]) -> set[int]:
