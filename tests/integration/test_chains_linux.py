@@ -146,7 +146,7 @@ RESTARTED = """
 import multiprocessing, os
 print("ready 0", flush=True)
 with multiprocessing.get_context("fork").Pool(2, initializer=os._exit, initargs=(3,)) as pool:
-    pool.map(abs, range(4))
+    pool.map(abs, range(4), chunksize=1)  # without, Python divides by the workers there are
 """
 ATTACHED = {
     "items that a thread puts into a queue every 2 ms": (
